@@ -1,0 +1,8 @@
+"""``python -m symdiscover``."""
+
+import sys
+
+from symdiscover.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())
