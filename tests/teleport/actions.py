@@ -1,4 +1,4 @@
-"""The actions that the tests of the engine run on: derived and proved ones, and small ones written by hand."""
+"""The actions that the tests of the engine run on: derived and proved ones, and a few written by hand."""
 
 from __future__ import annotations
 
@@ -63,12 +63,6 @@ class HandWritten:
     def compose(self, g: Tensor, h: Tensor) -> Tensor:
         return g + h
 
-    def inverse(self, g: Tensor) -> Tensor:
-        return -g
-
-    def random(self, *args: Any, **kwargs: Any) -> Tensor:
-        raise NotImplementedError
-
 
 def rotation(theta: Tensor, point: Tensor) -> Tensor:
     x, y = torch.broadcast_tensors(*point.unbind(-1), theta)[:2]
@@ -76,7 +70,9 @@ def rotation(theta: Tensor, point: Tensor) -> Tensor:
 
 
 CIRCLE = SimpleNamespace(name="SO(2)", dimension=1, compact=True, element="angle", basis=(((0, -1), (1, 0)),))
-LINE = SimpleNamespace(name="scaling", dimension=1, compact=False, element="vector", basis=(((1, 0), (0, -1)),))
+LINE = SimpleNamespace(
+    name="scaling", dimension=1, compact=False, element="vector", basis=(((1, 0), (0, -1)),)
+)
 
 
 def bowl(**members: Any) -> HandWritten:
@@ -93,10 +89,8 @@ def product() -> HandWritten:
     return HandWritten(LINE, act, lambda x: (x.prod(-1) - 1).square())
 
 
-
-
 def stretched() -> HandWritten:
-    """asinh(x)² + y²: rotations of (asinh x, y). ‖∇L‖² on an orbit is smooth, and no trigonometric polynomial."""
+    """asinh(x)² + y²: rotations of (asinh x, y). ‖∇L‖² on an orbit is no trigonometric polynomial."""
 
     def act(theta: Tensor, point: Tensor) -> Tensor:
         x, y = point.unbind(-1)
@@ -107,7 +101,7 @@ def stretched() -> HandWritten:
 
 
 def dense_maximum(action: Any, point: Tensor, count: int = 20_000, reach: float = torch.pi) -> Tensor:
-    """The largest ‖∇L‖² on a dense grid of the orbit, for each row of points (..., 2), the ends of the grid included."""
+    """The largest ‖∇L‖² on a dense grid of the orbit, the ends included, for each row of points (..., 2)."""
     angles = torch.linspace(-reach, reach, count + 1, dtype=point.dtype)
     rows = angles.reshape((-1,) + (1,) * (point.ndim - 1))
     moved = action(rows, point).requires_grad_()

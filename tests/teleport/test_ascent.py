@@ -10,8 +10,8 @@ from teleport.ascent import AscentSettings, ascend
 from teleport.objective import gradient_norm, loss_after_step
 from tests.teleport.actions import (
     DOUBLE,
-    bowl,
     booth,
+    bowl,
     dense_maximum,
     ellipsoid,
     point,
@@ -86,7 +86,9 @@ def test_minimising_lowers_and_maximising_raises() -> None:
         ((1e200, 1e200), "not finite"),
     ],
 )
-def test_where_there_is_nothing_to_do_the_bits_stay_and_the_reason_is_told(bad, reason, batched, method) -> None:
+def test_where_there_is_nothing_to_do_the_bits_stay_and_the_reason_is_told(
+    bad, reason, batched, method
+) -> None:
     x = point(*bad)
     start = torch.stack([x, point(-1, -1)]) if batched else x
     found = ascend(rosenbrock(), start, method=method)
@@ -113,7 +115,7 @@ def test_the_optimum_of_an_orbit_stays() -> None:
 
 
 def test_non_compact_groups_need_a_bound() -> None:
-    with pytest.raises(SymmetryError, match="not compact.*radius"):
+    with pytest.raises(SymmetryError, match=r"not compact.*radius"):
         ascend(product(), point(1, 3))
     assert ascend(product(), point(1, 3), radius=0.3).reason == "radius reached"
     assert ascend(product(), point(1, 3), max_gain=5.0, steps=30).reason == "gain reached"
@@ -172,4 +174,4 @@ def test_an_ascent_leaves_the_callers_random_stream_and_point_alone() -> None:
     ascend(rosenbrock(), x, method="general", generator=torch.Generator().manual_seed(1))
     ascend(rosenbrock(), x)
     assert torch.equal(torch.get_rng_state(), state) and torch.equal(x, kept)
-    assert DOUBLE == x.dtype
+    assert x.dtype == DOUBLE

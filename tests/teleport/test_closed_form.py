@@ -13,9 +13,10 @@ from tests.teleport.actions import (
     CIRCLE,
     DOUBLE,
     LINE,
-    bowl,
     booth,
+    bowl,
     dense_maximum,
+    derived_with_constants,
     point,
     points,
     product,
@@ -133,8 +134,6 @@ def test_float32_points_stay_float32_and_are_searched_in_float64() -> None:
 
 
 def test_constants_that_are_tensors_are_allowed() -> None:
-    from tests.teleport.actions import derived_with_constants
-
     action = derived_with_constants()
     plain, tensors = action.at(a=1.0, b=100.0), action.at(a=torch.tensor(1.0), b=torch.tensor(100.0))
     expected = teleport_circle(rosenbrock(), point(-1, -1))

@@ -79,7 +79,9 @@ def test_loss_after_step_is_the_loss_after_gradient_descent() -> None:
     for steps in (1, 2, 3):
         leaf = y.clone().requires_grad_()
         y = (leaf - lr * torch.autograd.grad(rosenbrock(leaf).sum(), leaf)[0]).detach()
-        torch.testing.assert_close(loss_after_step(lr, steps)(rosenbrock, x), rosenbrock(y), rtol=1e-12, atol=0)
+        torch.testing.assert_close(
+            loss_after_step(lr, steps)(rosenbrock, x), rosenbrock(y), rtol=1e-12, atol=0
+        )
         assert not torch.allclose(loss_after_step(2 * lr, steps)(rosenbrock, x), rosenbrock(y))
 
 

@@ -21,7 +21,7 @@ def value(c, theta):
 
 
 def reference(c, radius=None):
-    """max p over |θ| <= radius: p'(θ) = Re Σ k (b_k + i a_k) z^k vanishes at roots on |z| = 1, or θ is an end."""
+    """max p over |θ| <= radius: p'(θ) = Re Σ k (b_k + i a_k) z^k has its roots on |z| = 1, or θ is an end."""
     degree = len(c) // 2
     polynomial = np.zeros(2 * degree + 1, complex)
     for k in range(1, degree + 1):
@@ -44,19 +44,22 @@ def twin_peaks(degree, apart, tilt):
     return c
 
 
+# The roots of the reference overflow where its leading coefficient is tiny.
+numbers = st.floats(-10, 10).map(lambda number: number if abs(number) > 1e-6 else 0.0)
 coefficients = st.integers(1, 6).flatmap(
-    lambda degree: st.lists(st.floats(-10, 10), min_size=2 * degree + 1, max_size=2 * degree + 1)
+    lambda degree: st.lists(numbers, min_size=2 * degree + 1, max_size=2 * degree + 1)
 )
 radii = st.none() | st.floats(0.01, 4)
 
 
 @given(coefficients, radii)
-def test_floats_and_batch_reach_the_global_maximum(numbers, radius) -> None:
-    c = np.array(numbers)
+def test_floats_and_batch_reach_the_global_maximum(c, radius) -> None:
+    exact = maximise_circle(c, radius)
+    c = np.array(c)
     size = abs(c).sum()
     expected = reference(c, radius)
     for theta, found in (
-        maximise_circle(numbers, radius),
+        exact,
         tuple(float(t) for t in maximise_circle(torch.tensor(c), radius)),
     ):
         assert expected - found <= 1e-7 * size
@@ -66,9 +69,9 @@ def test_floats_and_batch_reach_the_global_maximum(numbers, radius) -> None:
 
 
 @given(coefficients, radii)
-def test_the_minimum_is_the_maximum_of_the_negative(numbers, radius) -> None:
-    theta, found = maximise_circle(numbers, radius, minimise=True)
-    other, negative = maximise_circle([-number for number in numbers], radius)
+def test_the_minimum_is_the_maximum_of_the_negative(c, radius) -> None:
+    theta, found = maximise_circle(c, radius, minimise=True)
+    other, negative = maximise_circle([-number for number in c], radius)
     assert (theta, found) == (other, -negative)
 
 
