@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import linecache
+import math
 import os
+import sys
 import tempfile
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +22,12 @@ from symdiscover.group import Group
 from symdiscover.symmetry import Certificate, Status
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Action:
     """A group acting on points: ``action(element, point)`` with L(action(g, x)) = L(x).
 
-    It is pure, differentiable to any order, batched, and runs on the device and in the dtype of the point.
+    It is pure, differentiable to any order, batched, and runs on the device and in the dtype of the point. Two
+    actions are equal where they are the same object.
 
     Attributes
     ----------
@@ -52,6 +56,12 @@ class Action:
     source: str
     certificate: Certificate | None = None
     constants: Mapping[str, Any] = field(default_factory=dict)
+    _module: types.ModuleType = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "constants", dict(self.constants))
+        # Loaded here, not at the first call: that may be one which torch.compile traces.
+        object.__setattr__(self, "_module", load(self.source))
 
     def __call__(self, element: Any, point: torch.Tensor) -> torch.Tensor:
         """Move points: element (...) or (..., k) or (..., m, m) by group, point (..., n); batch shapes broadcast.
@@ -59,7 +69,9 @@ class Action:
         Raises
         ------
         SymmetryError
-            If a constant of the loss has no value, or the point has the wrong last dimension.
+            If a constant of the loss has no value.
+        ValueError
+            If the point is no floating-point tensor of shape (..., n), or the element has the wrong shape.
         """
         return self._module.act(element, point, **self._values)
 
@@ -76,11 +88,25 @@ class Action:
         return self._module.exp(xi)
 
     def compose(self, g: torch.Tensor, h: torch.Tensor) -> torch.Tensor:
-        """The element "first h, then g"."""
+        """The element "first h, then g".
+
+        Raises
+        ------
+        SymmetryError
+            If the claim is a map of which it was not proved that it composes.
+        """
+        self._require_group_law()
         return self._module.compose(g, h)
 
     def inverse(self, g: torch.Tensor) -> torch.Tensor:
-        """The element that undoes g."""
+        """The element that undoes g.
+
+        Raises
+        ------
+        SymmetryError
+            If the claim is a map of which it was not proved that it composes.
+        """
+        self._require_group_law()
         return self._module.inverse(g)
 
     def random(
@@ -109,33 +135,57 @@ class Action:
         """For SO(2) acting on a polynomial loss: coordinates x_1, ..., x_n -> (a_0, a_1, b_1, a_2, b_2, ...).
 
         |grad L(a(theta, x))|^2 = a_0 + sum_k a_k cos(k theta) + b_k sin(k theta). Arithmetic only: floats and tensors both do.
+        None where there is no such function.
         """
-        return self._bound("spectrum")
+        return self._arithmetic("spectrum")
 
     @property
     def image(self) -> Callable[..., tuple[Any, ...]] | None:
-        """For SO(2): (cos theta, sin theta, x_1, ..., x_n) -> the moved coordinates, on floats or tensors."""
-        return self._bound("image")
+        """For SO(2): (cos theta, sin theta, x_1, ..., x_n) -> the moved coordinates, on floats or tensors.
+
+        None for other groups, and where the map is not made of arithmetic alone.
+        """
+        return self._arithmetic("image") if self.group.element == "angle" else None
 
     def at(self, **constants: Any) -> Action:
-        """The same action with values for symbolic constants."""
-        unknown = set(constants) - set(self._module.SYMMETRY["positive"])
-        if unknown:
+        """The same action with values for symbolic constants: positive numbers, or tensors of them.
+
+        Raises
+        ------
+        SymmetryError
+            If a name is no constant of the loss, or a value is not a positive number. Tensors are not looked into.
+
+        Examples
+        --------
+        >>> import symdiscover as sd
+        >>> loss = sd.Loss.parse("b*(x**2 - y)**2 + (x - a)**2", positive="a, b")
+        >>> action = sd.to_torch(sd.derive(loss).certificates[0]).at(a=1, b=100)
+        >>> action.loss(torch.tensor([-1.0, -1.0]))
+        tensor(404.)
+        """
+        if unknown := set(constants) - set(self._module.SYMMETRY["positive"]):
             raise SymmetryError(f"no constant is called {', '.join(sorted(unknown))}")
-        return replace(self, constants={**self.constants, **constants})
+        return replace(self, constants={**self.constants, **positive_values(constants)})
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the generated module; it imports torch alone. The file is replaced whole or not at all.
 
+        Values that constants were given are not written: the functions of the module take them as keywords.
+
         Raises
         ------
         OSError
-            If the folder cannot be written.
+            If the file cannot be written.
         """
         target = Path(path)
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        if target.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
         try:
-            with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name[:100]}.")
+        except OSError as error:
+            raise type(error)(error.errno, error.strerror, str(target)) from None
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as stream:
                 stream.write(self.source)
             os.chmod(temporary, 0o644)
             os.replace(temporary, target)
@@ -144,44 +194,75 @@ class Action:
             raise
         return target
 
-    @cached_property
-    def _module(self) -> types.ModuleType:
-        return load(self.source)
-
-    @cached_property
+    @property
     def _values(self) -> dict[str, Any]:
-        needed = self._module.SYMMETRY["positive"]
-        missing = [name for name in needed if name not in self.constants]
-        if missing:
+        """The values of the constants, by the keywords of the generated functions."""
+        names = self._module.SYMMETRY["positive"]
+        if not names:
+            return {}
+        if missing := [name for name in names if name not in self.constants]:
             raise SymmetryError(
                 f"the loss has symbolic constants without a value: {', '.join(missing)}; "
                 f"use action.at({', '.join(f'{name}=...' for name in missing)})"
             )
-        return {name: self.constants[name] for name in needed}
+        return {key: self.constants[name] for key, name in zip(self._module.CONSTANTS, names, strict=True)}
 
-    def _bound(self, name: str) -> Callable[..., tuple[Any, ...]] | None:
-        function = getattr(self._module, name, None)
-        if function is None or name not in self._module.ARITHMETIC:
+    def _arithmetic(self, name: str) -> Callable[..., tuple[Any, ...]] | None:
+        if name not in self._module.ARITHMETIC:
             return None
-        values = self._values
+        function, values = getattr(self._module, name), self._values
         return (lambda *arguments: function(*arguments, **values)) if values else function
 
+    def _require_group_law(self) -> None:
+        by_hand = not (self.group.basis or self.group.discrete)
+        if by_hand and self.certificate is not None and not self.certificate.group_law:
+            raise SymmetryError(
+                "it was not proved that this map composes: its elements have no product and no inverse"
+            )
+
     def __getstate__(self) -> dict[str, Any]:
-        kept = ("group", "source", "certificate", "constants")
-        return {name: self.__dict__[name] for name in kept}
+        return {name: value for name, value in self.__dict__.items() if name != "_module"}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        self.__dict__.update(state, _module=load(state["source"]))
 
     def __repr__(self) -> str:
         return f"Action({self.group.name}, {self.status})"
 
 
+def positive_values(constants: Mapping[str, Any]) -> dict[str, Any]:
+    """Numbers as floats, tensors as they are.
+
+    Raises
+    ------
+    SymmetryError
+        If a value is neither a tensor nor a positive finite number.
+    """
+    values = {}
+    for name, value in constants.items():
+        if not isinstance(value, torch.Tensor):
+            try:
+                value = math.nan if isinstance(value, str | bytes) else float(value)
+            except (TypeError, ValueError, OverflowError):
+                value = math.nan
+            if not 0 < value < math.inf:
+                raise SymmetryError(
+                    f"the constant {name} must be a positive number or a tensor of positive numbers"
+                )
+        values[name] = value
+    return values
+
+
 def load(source: str) -> types.ModuleType:
-    """Execute a generated module, registered so that tracebacks and `inspect` show its lines.
+    """Execute a generated module, registered so that torch.compile, `inspect` and tracebacks find it.
 
     The text must come from `symdiscover.to_torch` in this process or from a pickle of one's own: it is run.
     """
-    name = f"<symdiscover action {hash(source) & 0xFFFFFFFF:08x}>"
-    module = types.ModuleType("symdiscover_action")
-    module.__file__ = name
-    linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
-    exec(compile(source, name, "exec"), module.__dict__)
-    return module
+    name = f"symdiscover_action_{hashlib.sha256(source.encode()).hexdigest()[:32]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    module = types.ModuleType(name)
+    module.__file__ = f"<{name}>"
+    linecache.cache[module.__file__] = (len(source), None, source.splitlines(keepends=True), module.__file__)
+    exec(compile(source, module.__file__, "exec"), module.__dict__)
+    return sys.modules.setdefault(name, module)

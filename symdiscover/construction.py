@@ -7,39 +7,22 @@ large is refused before it is computed, and what their signs decide is not asked
 
 from __future__ import annotations
 
-import math
-import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import sympy as sp
-from sympy.core.relational import Relational
-from sympy.functions.elementary.piecewise import ExprCondPair
-from sympy.logic.boolalg import Boolean, BooleanAtom
+from sympy.logic.boolalg import Boolean
 
-from symdiscover.enclosure import Enclosure
+from symdiscover.admission import MAX_EXPONENT, Admission
+from symdiscover.enclosure import decide
 from symdiscover.errors import ExpressionError, OutsideDomain
-from symdiscover.interval import CONSTANTS, RULES, Interval, exactly
+from symdiscover.interval import RULES, Interval
 
-MAX_EXPONENT = 64
-MAX_COMPUTED_DIGITS = 400
-MAX_ARGUMENTS = 16
-MAX_ROOTS = 100
-MAX_ROOT_DIGITS = 64
-_BITS_PER_DIGIT = math.log2(10)
-_MAX_BITS = int(MAX_COMPUTED_DIGITS * _BITS_PER_DIGIT)
-# Numbers that are gone when the node is complete, such as the common denominator of a sum, may be longer.
-_MAX_WORK_BITS = 2**16
-_SMALL_BITS = 20
-_PIECEWISE = (sp.Abs, sp.sign, sp.floor, sp.ceiling, sp.Max, sp.Min, sp.Piecewise)
-_KNOWN = (
-    *RULES,
-    sp.Pow, sp.Symbol, sp.Rational, sp.Piecewise, ExprCondPair, Relational, sp.And, sp.Or, BooleanAtom,
-    *map(type, CONSTANTS),
-)  # fmt: skip
+MAX_ARGUMENTS = 32
+_EVALUATED_SIZE = 100
 
 
-class Construction:
+class Construction(Admission):
     """The operations of real arithmetic on SymPy expressions; one instance remembers what it has built.
 
     Raises
@@ -47,8 +30,8 @@ class Construction:
     OutsideDomain
         By every operation, where the result is nowhere finite and real.
     ExpressionError
-        By every operation, where a limit is exceeded: exponents 64, 400 digits in a computed number, 16
-        arguments of a maximum, 100 roots of numbers.
+        By every operation, where a limit is exceeded: exponents 64, 400 digits in a computed number, 32
+        arguments of a maximum, 100 roots of numbers, 5,000 nodes times `scale`.
 
     Examples
     --------
@@ -60,38 +43,13 @@ class Construction:
     symdiscover.errors.ExpressionError: an exponent is above the limit of 64 in absolute value
     """
 
-    def __init__(self) -> None:
-        self.enclose = Enclosure()
-        self._admitted: set[sp.Basic] = set()
-        self._roots = 0
-
-    def admit(self, expr: sp.Basic) -> Any:
-        """The expression itself, if all of it is finite, real and within the limits."""
-        if expr in self._admitted:
-            return expr
-        if not isinstance(expr, _KNOWN):
-            raise OutsideDomain(f"{expr} appears")
-        for arg in expr.args:
-            self.admit(arg)
-        if isinstance(expr, sp.Rational) and _bits(expr) > _MAX_BITS:
-            raise ExpressionError(f"a computed number has more than {MAX_COMPUTED_DIGITS} digits")
-        if isinstance(expr, sp.Pow) and expr.exp.is_Rational and abs(expr.exp) > MAX_EXPONENT:
-            raise ExpressionError(f"an exponent is above the limit of {MAX_EXPONENT} in absolute value")
-        if isinstance(expr, sp.Expr) and not isinstance(expr, ExprCondPair):
-            self.enclose(expr)
-            divides = isinstance(expr, sp.Pow) and self.enclose(expr.exp).low < 0
-            if (divides or isinstance(expr, sp.log)) and self._vanishes(expr.args[0]):
-                raise OutsideDomain("division by 0" if divides else "the argument of log is 0")
-        self._admitted.add(expr)
-        return expr
-
     def sum(self, terms: Sequence[sp.Expr]) -> sp.Expr:
-        self._bound_work(terms)
+        self.bound_work(terms)
         return self._call(sp.Add, *terms)
 
     def product(self, factors: Sequence[sp.Expr]) -> sp.Expr:
-        self._bound_work(factors)
-        return self._call(sp.Mul, *factors)
+        self.bound_work(factors)
+        return sp.S.Zero if sp.S.Zero in factors else self._call(sp.Mul, *factors)
 
     def power(self, base: sp.Expr, exponent: sp.Expr) -> sp.Expr:
         """b**e, for e = p/q with q odd the real root: sign(b) |b|**e for p odd, |b|**e for p even."""
@@ -99,13 +57,53 @@ class Construction:
         if size.fixed and max(abs(size.low), abs(size.high)) > MAX_EXPONENT:
             raise ExpressionError(f"an exponent is above the limit of {MAX_EXPONENT} in absolute value")
         if exponent.is_Rational and not exponent.is_Integer and exponent.q % 2 and sign.low < 0:
+            # The base is written twice, and again in every root around this one.
+            if 2 * self.size(base) > self.most_nodes:
+                raise ExpressionError(f"more than {self.most_nodes} nodes with its real roots written out")
             root = self.power(self.magnitude(base), exponent)
             return root if exponent.p % 2 == 0 else self.product([self.signum(base), root])
         if not exponent.is_Integer:
             _require_base(sign, size)
+            if isinstance(base, sp.Pow):
+                return self._power_of_power(base, exponent)
         if exponent.is_Rational:
-            self._bound_power(base, exponent)
-        return self._call(sp.Pow, base, exponent)
+            self.bound_power(base, exponent)
+            if isinstance(base, sp.Mul):
+                return self._power_of_product(base, exponent)
+            if isinstance(base, sp.Add | sp.Piecewise) and exponent not in (0, 1):
+                # SymPy asks first whether each term is infinite, and takes the power into the branches.
+                return self._call(sp.Pow, base, exponent, evaluate=False)
+            return self._call(sp.Pow, base, exponent)
+        if base in (sp.S.Zero, sp.S.One):
+            return base
+        if base is sp.E:
+            return self._call(sp.exp, exponent)
+        return self._call(sp.Pow, base, exponent, evaluate=False)
+
+    def _power_of_power(self, inner: sp.Pow, exponent: sp.Expr) -> sp.Expr:
+        """(b**k)**e over the reals: |b|**(k e) for even k, else b**(k e), which is real for the same b.
+
+        SymPy would look for the complex argument of b, in time that doubles with every level of nesting.
+        """
+        even = inner.exp.is_Integer and inner.exp % 2 == 0
+        base = self.magnitude(inner.base) if even else inner.base
+        return self.power(base, self.product([inner.exp, exponent]))
+
+    def _power_of_product(self, base: sp.Mul, exponent: sp.Rational) -> sp.Expr:
+        """(u v)**e = u**e v**e, for a root as far as u >= 0; what is left of the product stays together."""
+        if exponent.is_Integer:
+            return self.product([self.power(factor, exponent) for factor in base.args])
+        outside, inside = [], []
+        for factor in base.args:
+            if factor.is_Rational and factor < -1:
+                outside.append(-factor)
+                inside.append(sp.S.NegativeOne)
+            else:
+                (outside if self.enclose(factor).low >= 0 else inside).append(factor)
+        if not outside:
+            return self._call(sp.Pow, base, exponent, evaluate=False)
+        powers = [self.power(factor, exponent) for factor in outside]
+        return self.product([*powers, self.power(self.product(inside), exponent)])
 
     def reciprocal(self, expr: sp.Expr) -> sp.Expr:
         return self.power(expr, sp.S.NegativeOne)
@@ -170,9 +168,11 @@ class Construction:
 
     def relation(self, kind: Any, left: sp.Expr, right: sp.Expr) -> Boolean:
         """A comparison, decided where the enclosure of the difference decides it."""
+        if left.has(sp.Piecewise) or right.has(sp.Piecewise):
+            raise ExpressionError("a Piecewise inside a condition")
         difference = self.sum([left, self.product([sp.S.NegativeOne, right])])
         values = self.enclose(difference)
-        holds = _DECIDED[kind](values)
+        holds = decide(kind, values)
         if holds is not None:
             return sp.true if holds else sp.false
         if values.fixed:
@@ -201,9 +201,12 @@ class Construction:
         return kept[0][0] if len(kept) == 1 else self._call(sp.Piecewise, *kept, evaluate=False)
 
     def _call(self, kind: Any, *args: Any, **options: Any) -> Any:
+        if not options and issubclass(kind, sp.Function) and sum(map(self.size, args)) > _EVALUATED_SIZE:
+            # SymPy's search for a simpler form of f(u) takes more than a second for some large u.
+            options = {"evaluate": False}
         try:
             result = kind(*args, **options)
-            if not options and not self._is_known(result):
+            if not options and not self.is_known(result):
                 # tan(x + pi/2) becomes -cot(x), atan2(0, 1/x) a Heaviside function: keep what was written.
                 result = kind(*args, evaluate=False)
         except (
@@ -217,12 +220,20 @@ class Construction:
             if isinstance(error, ExpressionError | OutsideDomain):
                 raise
             raise ExpressionError(f"SymPy cannot evaluate {kind.__name__} of these arguments") from error
-        return self.admit(result)
+        return self.admit(self._with_real_roots(result))
 
-    def _is_known(self, expr: sp.Basic) -> bool:
-        if expr in self._admitted:
-            return True
-        return isinstance(expr, _KNOWN) and all(self._is_known(arg) for arg in expr.args)
+    def _with_real_roots(self, expr: Any) -> Any:
+        """The product of real roots where SymPy has merged powers, as in exp(log(x)/3)."""
+        factors = sp.Mul.make_args(expr)
+        roots = [factor for factor in factors if self._is_complex_root(factor)]
+        if not roots:
+            return expr
+        return self.product([self.power(f.base, f.exp) if f in roots else f for f in factors])
+
+    def _is_complex_root(self, expr: sp.Basic) -> bool:
+        if not (isinstance(expr, sp.Pow) and expr.exp.is_Rational and expr.exp.q % 2 and expr.exp.q > 1):
+            return False
+        return bool(self.enclose(expr.base).low < 0)
 
     def _order(self, left: sp.Expr, right: sp.Expr) -> int:
         """1 where left >= right always, -1 where left < right or they are equal, 0 where it depends."""
@@ -235,79 +246,9 @@ class Construction:
             raise OutsideDomain("a comparison of two numbers that cannot be told apart")
         return 0
 
-    def _vanishes(self, expr: sp.Expr) -> bool:
-        """Whether 60 digits cannot tell the expression from 0 at any of five points of different size.
-
-        This finds sin(x)**2 + cos(x)**2 - 1, which SymPy does not reduce. Expressions of pieces are left
-        alone: they may well vanish at all the points and be something else further out.
-        """
-        if expr.is_Symbol or 0 not in self.enclose(expr) or self.enclose(expr).fixed or expr.has(*_PIECEWISE):
-            return False
-        symbols = sorted(expr.free_symbols, key=str)
-        verdicts = []
-        for scale in (0, 4, 8, 16, 32):
-            draw = random.Random(scale)
-            box = {symbol: exactly(draw.uniform(0.5, 2.5) / 2**scale) for symbol in symbols}
-            try:
-                verdicts.append(0 in Enclosure(box)(expr))
-            except OutsideDomain:
-                continue
-        return bool(verdicts) and all(verdicts)
-
-    def _bound_work(self, operands: Sequence[sp.Expr]) -> None:
-        if sum(_bits(number) for operand in operands for number in _coefficients(operand)) > _MAX_WORK_BITS:
-            raise ExpressionError(
-                f"the numbers in one sum or product have over {_MAX_WORK_BITS} bits together"
-            )
-
-    def _bound_power(self, base: sp.Expr, exponent: sp.Rational) -> None:
-        bits = max(map(_bits, _coefficients(base)), default=0)
-        if bits > 1 and exponent.is_Integer and bits * abs(int(exponent)) > _MAX_BITS:
-            raise ExpressionError(f"a computed number has more than {MAX_COMPUTED_DIGITS} digits")
-        if bits > _SMALL_BITS and not exponent.is_Integer:
-            # SymPy looks for prime factors, a few milliseconds for each number.
-            self._roots += 1
-            if self._roots > MAX_ROOTS:
-                raise ExpressionError(f"more than {MAX_ROOTS} roots of numbers above a million")
-            if bits > MAX_ROOT_DIGITS * _BITS_PER_DIGIT:
-                raise ExpressionError(f"the root of a number of more than {MAX_ROOT_DIGITS} digits")
-        if bits > 1 and bits * int(exponent.q) > _MAX_WORK_BITS:
-            raise ExpressionError(f"the exponent {exponent} of a number has too large a denominator")
-
 
 def _require_base(base: Interval, exponent: Interval) -> None:
     if (base.high <= 0 and not base.is_zero) or (base.fixed and base.low < 0):
         raise OutsideDomain("the base of a fractional power is never positive, or cannot be told from 0")
     if base.is_zero and exponent.low <= 0:
         raise OutsideDomain("a power of 0 whose exponent may be negative")
-
-
-def _bits(number: sp.Rational) -> int:
-    return max(int(number.p).bit_length(), int(number.q).bit_length())
-
-
-def _coefficients(expr: sp.Expr) -> list[sp.Rational]:
-    """The rationals that a sum, product or power would compute with."""
-    found = []
-    for term in sp.Add.make_args(expr):
-        for factor in sp.Mul.make_args(term):
-            base = factor.base if isinstance(factor, sp.Pow) else factor
-            if base.is_Rational:
-                found.append(base)
-    return found
-
-
-def _sign_test(
-    true: Callable[[Interval], bool], false: Callable[[Interval], bool]
-) -> Callable[[Interval], bool | None]:
-    return lambda difference: True if true(difference) else False if false(difference) else None
-
-
-_DECIDED: dict[Any, Callable[[Interval], bool | None]] = {
-    sp.Gt: _sign_test(lambda d: d.low > 0, lambda d: d.high <= 0),
-    sp.Ge: _sign_test(lambda d: d.low >= 0, lambda d: d.high < 0),
-    sp.Lt: _sign_test(lambda d: d.high < 0, lambda d: d.low >= 0),
-    sp.Le: _sign_test(lambda d: d.high <= 0, lambda d: d.low > 0),
-    sp.Eq: _sign_test(lambda d: d.is_zero, lambda d: 0 not in d),
-    sp.Ne: _sign_test(lambda d: 0 not in d, lambda d: d.is_zero),
-}

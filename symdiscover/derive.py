@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import sympy as sp
+
 from symdiscover.budget import Deadline, call
 from symdiscover.errors import BudgetExceeded, NotInvariant, SymmetryError
 from symdiscover.loss import Loss
 from symdiscover.routes import NoSymmetry, Route, routes
-from symdiscover.routes.translations import quotient
+from symdiscover.routes.translations import Quotient, quotient
 from symdiscover.symmetry import Certificate, Symmetry
 from symdiscover.verify import verify
 
@@ -115,7 +117,8 @@ def derive(
     start, deadline = time.perf_counter(), Deadline(budget)
     certificates: list[Certificate] = []
     tried: list[Attempt] = []
-    divided = None
+    divided: Quotient | None = None
+    known: list[Symmetry] = []  # what is proved, as symmetries of the loss without its translations
     for route in _chosen(only):
         if progress is not None:
             progress(route.name)
@@ -124,19 +127,39 @@ def derive(
         if not deadline.expired:
             try:
                 if route.name == "translations":
-                    claims = call(route.find, loss, (), seconds=deadline.left())
+                    claims = call(route.find, loss, (), seconds=_share(deadline))
                 else:
-                    if divided is None:
-                        divided = call(quotient, loss, seconds=deadline.left())
-                    known = tuple(c.symmetry for c in certificates if not divided.pivots)
-                    claims = call(route.find, divided.reduced, known, seconds=deadline.left())
-                    claims = [divided.lift(claim) for claim in claims] if divided.pivots else claims
+                    divided = divided or _divided(loss, deadline)
+                    if not divided.shifts:
+                        raise NoSymmetry("a constant loss: the translations move every point anywhere")
+                    found = call(route.find, divided.reduced, tuple(known), seconds=_share(deadline))
+                    claims = [divided.lift(claim) for claim in found] if divided.pivots else found
                 outcome = _prove(claims, certificates, deadline)
+                if route.name != "translations":
+                    proved = [certificate.symmetry for certificate in certificates]
+                    known += [
+                        f for f, claim in zip(found, claims, strict=True) if any(claim is p for p in proved)
+                    ]
             except (NoSymmetry, BudgetExceeded) as reason:
                 outcome = str(reason)
+            except Exception as failure:  # a route that fails must cost nothing else, and is reported
+                outcome = f"failed: {type(failure).__name__}: {failure}".splitlines()[0][:200]
         tried.append(Attempt(route.name, outcome, time.perf_counter() - begun))
     certificates.sort(key=lambda c: (c.group.dimension == 0, not c.transitive))
     return Derivation(loss, tuple(certificates), tuple(tried), time.perf_counter() - start)
+
+
+def _divided(loss: Loss, deadline: Deadline) -> Quotient:
+    """The loss without its translations; as it is, where those are not found in time."""
+    try:
+        return call(quotient, loss, seconds=_share(deadline))
+    except (NoSymmetry, BudgetExceeded):
+        return Quotient(loss, loss, (), dict.fromkeys(loss.variables, sp.Integer(0)))
+
+
+def _share(deadline: Deadline) -> float:
+    """Seconds one route may take: half of what is left, so that the others have their turn."""
+    return max(0.5 * deadline.left(), 0.05)
 
 
 def _prove(claims: Sequence[Symmetry], certificates: list[Certificate], deadline: Deadline) -> str:
@@ -147,7 +170,11 @@ def _prove(claims: Sequence[Symmetry], certificates: list[Certificate], deadline
         except NotInvariant as refuted:
             outcomes.append(f"{claim.group.name} claimed and refuted ({refuted.residual})")
             continue
-        certificates.append(certificate)
+        except SymmetryError as refused:
+            outcomes.append(f"{claim.group.name} claimed and not decided ({refused})")
+            continue
+        if certificate.status != "unchecked":  # a claim without any support is no finding
+            certificates.append(certificate)
         outcomes.append(f"{claim.group.name} {certificate.status}")
     return "; ".join(outcomes) or "nothing claimed"
 
@@ -158,5 +185,7 @@ def _chosen(only: Sequence[str] | None) -> tuple[Route, ...]:
         return available
     known = {route.name for route in available}
     if unknown := set(only) - known:
-        raise SymmetryError(f"unknown route {', '.join(sorted(unknown))}: there are {', '.join(sorted(known))}")
+        raise SymmetryError(
+            f"unknown route {', '.join(sorted(unknown))}: there are {', '.join(sorted(known))}"
+        )
     return tuple(route for route in available if route.name in only)

@@ -7,13 +7,20 @@ expanded or simplified and every subexpression is done once, hence the cost is t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import sympy as sp
 from sympy.core.relational import Relational
+from sympy.logic.boolalg import Boolean
 
 from symdiscover.errors import OutsideDomain
 from symdiscover.interval import CONSTANTS, HALF_LINE, REAL_LINE, RULES, Interval, checked, power, rational
+
+
+def everywhere(symbol: sp.Symbol) -> Interval:
+    """The reals, or the nonnegative ones for a symbol that is known to be so."""
+    return HALF_LINE if symbol.is_nonnegative else REAL_LINE
 
 
 class Enclosure:
@@ -22,7 +29,7 @@ class Enclosure:
     Parameters
     ----------
     box:
-        Symbol to `Interval`; a symbol that is missing ranges over all the reals its assumptions allow.
+        Symbol to `Interval`; by default a symbol ranges over all the reals that its assumptions allow.
 
     Raises
     ------
@@ -41,8 +48,9 @@ class Enclosure:
     symdiscover.errors.OutsideDomain: the argument of log is never positive
     """
 
-    def __init__(self, box: Mapping[sp.Symbol, Interval] | None = None) -> None:
-        self._known: dict[sp.Basic, Interval] = dict(box or {})
+    def __init__(self, box: Callable[[sp.Symbol], Interval] = everywhere) -> None:
+        self._box = box
+        self._known: dict[sp.Basic, Interval] = {}
 
     def __call__(self, expr: sp.Expr) -> Interval:
         known = self._known.get(expr)
@@ -52,7 +60,7 @@ class Enclosure:
 
     def _enclose(self, expr: sp.Expr) -> Interval:
         if expr.is_Symbol:
-            return HALF_LINE if expr.is_nonnegative else REAL_LINE
+            return self._box(expr)
         if expr.is_Rational:
             return rational(expr)
         if expr in CONSTANTS:
@@ -70,9 +78,47 @@ class Enclosure:
         return checked(rule(*args), fixed)
 
     def _piecewise(self, expr: sp.Piecewise) -> Interval:
-        branches = [self(branch) for branch, _ in expr.args]
-        for _, condition in expr.args:
-            for relation in condition.atoms(Relational):
-                self(relation.lhs)
-                self(relation.rhs)
-        return Interval(min(branch.low for branch in branches), max(branch.high for branch in branches))
+        """The hull of the branches that may be taken."""
+        taken = []
+        for branch, condition in expr.args:
+            holds = self.holds(condition)
+            if holds is not False:
+                taken.append(self(branch))
+            if holds:
+                break
+        if len(taken) == 1 and holds:
+            return taken[0]
+        return Interval(min(branch.low for branch in taken), max(branch.high for branch in taken))
+
+    def holds(self, condition: Boolean) -> bool | None:
+        """Whether the condition holds on the whole box (True) or nowhere (False); None where neither is certain."""
+        if isinstance(condition, Relational):
+            return decide(condition.func, self(condition.lhs - condition.rhs))
+        if isinstance(condition, sp.And | sp.Or):
+            neutral = isinstance(condition, sp.And)
+            parts = {self.holds(part) for part in condition.args}
+            return not neutral if (not neutral) in parts else None if None in parts else neutral
+        return bool(condition)
+
+
+def decide(kind: Any, difference: Interval) -> bool | None:
+    """Whether `left kind right` holds, given an enclosure of left - right; None where it does not say.
+
+    Examples
+    --------
+    >>> decide(sp.Gt, Interval(1, 2)), decide(sp.Gt, Interval(-1, 2)), decide(sp.Gt, Interval(-1, 0))
+    (True, None, False)
+    """
+    certainly, never = _DECISIONS[kind]
+    return True if certainly(difference) else False if never(difference) else None
+
+
+_Test: TypeAlias = Callable[[Interval], bool]
+_DECISIONS: dict[Any, tuple[_Test, _Test]] = {
+    sp.Gt: (lambda d: d.low > 0, lambda d: d.high <= 0),
+    sp.Ge: (lambda d: d.low >= 0, lambda d: d.high < 0),
+    sp.Lt: (lambda d: d.high < 0, lambda d: d.low >= 0),
+    sp.Le: (lambda d: d.high <= 0, lambda d: d.low > 0),
+    sp.Eq: (lambda d: d.is_zero, lambda d: 0 not in d),
+    sp.Ne: (lambda d: 0 not in d, lambda d: d.is_zero),
+}

@@ -36,6 +36,7 @@ def parse(
     text: str,
     variables: Iterable[str] | None = None,
     positive: Iterable[str] = (),
+    scale: int = 1,
 ) -> Parsed:
     """Read a real expression from text without executing it.
 
@@ -44,7 +45,8 @@ def parse(
     `positive` is one, in natural order (x1, x2, x10). `positive` names the constants that stay symbolic.
 
     Limits: 2,000 characters, 1,200 nodes with sums written out, depth 40, exponents 64 in absolute value, 40
-    digits in one number and 400 in a computed one.
+    digits in one number and 400 in a computed one. `scale` multiplies the limits on characters, nodes and
+    digits, for texts that are longer than people type, such as the expressions in a saved action.
 
     Raises
     ------
@@ -69,7 +71,7 @@ def parse(
     if variables is not None:
         declared = [sp.Symbol(name, real=True) for name in _declared(variables, "variable")]
     try:
-        reader = Reader(text, declared, constants)
+        reader = Reader(text, declared, constants, scale)
         expression = reader.read()
     except RecursionError:
         raise ExpressionError("nested too deeply for the depth at which it is called") from None

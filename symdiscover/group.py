@@ -16,6 +16,8 @@ import mpmath
 import numpy as np
 import sympy as sp
 
+from symdiscover.errors import SymmetryError
+
 #: How an element is stored: one angle, one flow time, additive coordinates, or the matrix itself.
 ElementKind = Literal["angle", "time", "vector", "matrix"]
 
@@ -70,7 +72,15 @@ class Group:
     def __post_init__(self) -> None:
         for matrix in (*self.basis, *self.discrete):
             if matrix.shape != (self.matrix_size, self.matrix_size):
-                raise ValueError(f"{self.name} needs {self.matrix_size} x {self.matrix_size} matrices")
+                raise SymmetryError(f"{self.name} needs {self.matrix_size} x {self.matrix_size} matrices")
+        if self.affine:
+            fixed = [0] * self.size
+            if any(list(b[-1, :]) != [*fixed, 0] for b in self.basis):
+                raise SymmetryError(f"a generator of the affine {self.name} must end in a row of zeros")
+            if any(list(d[-1, :]) != [*fixed, 1] for d in self.discrete):
+                raise SymmetryError(
+                    f"a discrete generator of the affine {self.name} must end in the row 0, ..., 0, 1"
+                )
 
     @property
     def dimension(self) -> int:
@@ -112,9 +122,6 @@ class Group:
         symbols = self.parameters if parameters is None else tuple(parameters)
         if not symbols:
             return None
-        if self.element == "angle":
-            c, s = sp.cos(symbols[0]), sp.sin(symbols[0])
-            return sp.ImmutableMatrix([[c, -s], [s, c]])
         if self.form is not None and self.dimension > 1:
             return cayley(self.form, symbols)
         product = sp.eye(self.matrix_size)
@@ -212,10 +219,16 @@ def exponential(generator: sp.ImmutableMatrix, t: sp.Symbol) -> sp.Matrix | None
             return sp.eye(size) + t * generator + t**2 / 2 * square
         if ratio.is_negative:
             root = sp.sqrt(-ratio)
-            return sp.eye(size) + sp.sin(root * t) / root * generator + (1 - sp.cos(root * t)) / root**2 * square
+            return (
+                sp.eye(size) + sp.sin(root * t) / root * generator + (1 - sp.cos(root * t)) / root**2 * square
+            )
         if ratio.is_positive:
             root = sp.sqrt(ratio)
-            return sp.eye(size) + sp.sinh(root * t) / root * generator + (sp.cosh(root * t) - 1) / root**2 * square
+            return (
+                sp.eye(size)
+                + sp.sinh(root * t) / root * generator
+                + (sp.cosh(root * t) - 1) / root**2 * square
+            )
         return None
     result, power = sp.eye(size), sp.eye(size)
     for order in range(1, size + 1):
@@ -243,17 +256,27 @@ def cayley(form: sp.ImmutableMatrix, parameters: Sequence[sp.Expr]) -> sp.Immuta
     [0, 3]])
     """
     size = form.rows
+    skew = skew_matrix(size, parameters)
+    if len(parameters) == size * (size - 1) // 2:
+        # M = 2 (F + S)^{-1} F - 1; the determinant stays in one piece, so that all entries share it.
+        determinant = sp.expand((form + skew).det(method="berkowitz"))
+        numerator = (2 * (form + skew).adjugate() * form - determinant * sp.eye(size)).applyfunc(sp.expand)
+        return sp.ImmutableMatrix(numerator / determinant)
+    k = form.inv() * skew
+    kappa = sum(s**2 / form[i, i] for i, s in enumerate(parameters, start=1)) / form[0, 0]
+    return sp.ImmutableMatrix(sp.eye(size) - 2 * (k - k * k) / (1 + kappa))
+
+
+def skew_matrix(size: int, parameters: Sequence[sp.Expr]) -> sp.ImmutableMatrix:
+    """S with n(n-1)/2 parameters above its diagonal, or with n - 1 of them S = a e_1^T - e_1 a^T, a = (0, s_2, ...)."""
     skew = sp.zeros(size, size)
     if len(parameters) == size * (size - 1) // 2:
         for s, (i, j) in zip(parameters, itertools.combinations(range(size), 2), strict=True):
             skew[i, j], skew[j, i] = s, -s
-        matrix = (form + skew).adjugate() * (form - skew) / (form + skew).det()
-        return sp.ImmutableMatrix(matrix.applyfunc(sp.cancel))
-    for i, s in enumerate(parameters, start=1):
-        skew[i, 0], skew[0, i] = s, -s
-    k = form.inv() * skew
-    kappa = sum(s**2 / form[i, i] for i, s in enumerate(parameters, start=1)) / form[0, 0]
-    return sp.ImmutableMatrix(sp.eye(size) - 2 * (k - k * k) / (1 + kappa))
+    else:
+        for i, s in enumerate(parameters, start=1):
+            skew[i, 0], skew[0, i] = s, -s
+    return sp.ImmutableMatrix(skew)
 
 
 def _unit(size: int, i: int, j: int) -> sp.ImmutableMatrix:

@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
 
+import mpmath
 import sympy as sp
+from sympy.core.relational import Relational
 
-from symdiscover.budget import Deadline, call
-from symdiscover.errors import BudgetExceeded
+from symdiscover import normal_form
+from symdiscover.budget import call
+from symdiscover.errors import BudgetExceeded, SymmetryError
+from symdiscover.rounding import evaluate_digits, evaluate_exact
 from symdiscover.symmetry import STRENGTH, Status
 
 #: Expressions that would expand to more terms than this are not expanded.
 EXPANDED_TERMS = 20_000
-#: Digits of numerical evaluation, and the relative size below which a value counts as zero.
-DIGITS, ZERO = 60, sp.Float("1e-40")
-#: Random points of the numerical test.
-POINTS = 24
+#: A value is computed in `LOW` and in `HIGH` digits. What vanishes shrinks from one to the other by their difference,
+#: what does not agrees; `SHRINK` lies between. The range of double precision, 1e-324 to 1e308, fits in between too.
+LOW, HIGH, SHRINK = 80, 800, -500
+#: Relative size below which a value in 60 digits counts as zero.
+ZERO = sp.Float("1e-40")
+#: Random points of the numerical test, and how many more beside each place where pieces meet.
+POINTS, BESIDE = 24, 4
+#: Places where pieces meet that are looked at.
+PIECES = 24
 
 
 @dataclass(frozen=True)
@@ -31,23 +43,32 @@ class Verdict:
     counterexample: dict[str, str] = field(default_factory=dict)
 
 
+Point = dict[sp.Symbol, sp.Rational]
+
+
 def decide_zero(
-    expression: sp.Expr, seconds: float = 10.0, seed: int = 0, conditions: Sequence[sp.Basic] = ()
+    expression: sp.Expr,
+    seconds: float = 10.0,
+    seed: int = 0,
+    conditions: Sequence[sp.Basic] = (),
+    thorough: bool = True,
 ) -> Verdict:
     """Decide whether an expression in real symbols is identically zero where it is defined.
 
-    Tried in order: structural zero, a search for a counterexample in 60 digits, expansion, cancellation of the
-    rational function, reduction modulo cos^2 + sin^2 = 1, simplification in bounded time. What none of them settles
-    is ``identity-tested`` (rational functions at random rational points: Schwartz-Zippel) or ``numerical``.
+    Tried in order: structural zero, a search for a counterexample, expansion, reduction modulo cos^2 + sin^2 = 1,
+    fractions of polynomials (`normal_form`), simplification in bounded time. What none of them settles
+    is ``identity-tested`` (rational functions at random rational points, exactly: Schwartz-Zippel) or ``numerical``.
 
     Parameters
     ----------
     expression:
         Free symbols are real; symbols declared positive are sampled positive.
     seconds:
-        Time left for the steps that may not end.
+        For the simplification, which may not end.
     conditions:
         Relations that hold where the identity is claimed; points that break one are not sampled.
+    thorough:
+        Whether to simplify at all.
 
     Examples
     --------
@@ -62,101 +83,195 @@ def decide_zero(
     expression = sp.sympify(expression, strict=True)
     if expression == 0:
         return Verdict("proved", "structure")
-    deadline = Deadline(seconds)
-    points = 0
     for point in sample_points(expression, seed, 3, conditions):
-        value = _relative_value(expression, point)
-        if value is None:
-            continue
-        points += 1
-        if value > ZERO:
+        if vanishes(expression, point) is False:
             return _refuted(expression, point)
-    if expanded_terms(expression) <= EXPANDED_TERMS:
-        expanded = sp.expand(expression)
-        if expanded == 0:
-            return Verdict("proved", "expand")
-        reduced = reduce_circle(expanded)
-        if reduced == 0:
-            return Verdict("proved", "cos^2 + sin^2 = 1")
-        for name, transform in _TRANSFORMS.items():
-            if deadline.expired:
-                break
-            try:
-                if call(transform, expression, seconds=deadline.left() / (1 if name == "simplify" else 2)) == 0:
-                    return Verdict("proved", name)
-            except BudgetExceeded:
-                continue
-    return _tested(expression, seed, conditions)
+    for name, is_zero in _PROOFS.items():
+        try:
+            if is_zero(expression):
+                return Verdict("proved", name)
+        except (ArithmeticError, LookupError, NotImplementedError, RecursionError, TypeError, ValueError):
+            continue  # SymPy gives up on an expression in many ways, and none of them decides anything
+    tested = _tested(expression, seed, conditions)
+    if thorough and tested.status != "refuted" and simplifies_to_zero(expression, seconds):
+        return Verdict("proved", "simplify")
+    return tested
 
 
-def _numerator(expression: sp.Expr) -> sp.Expr:
-    numerator = sp.fraction(sp.together(expression))[0]
-    return sp.expand(numerator) if expanded_terms(numerator) <= EXPANDED_TERMS else numerator
+def _by_expansion(expression: sp.Expr) -> bool:
+    return bool(expanded_terms(expression) <= EXPANDED_TERMS and sp.expand(expression) == 0)
 
 
-def _cancel(expression: sp.Expr) -> sp.Expr:
-    return sp.cancel(sp.together(expression))
+def _by_circle(expression: sp.Expr) -> bool:
+    return bool(expanded_terms(expression) <= EXPANDED_TERMS and reduce_circle(sp.expand(expression)) == 0)
 
 
-#: From the cheapest to the dearest; each ends or is ended.
-_TRANSFORMS = {"common denominator": _numerator, "cancel": _cancel, "simplify": sp.simplify}
+def _by_common_factor(expression: sp.Expr) -> bool:
+    factored = sp.factor_terms(expression)
+    return any(normal_form.is_zero(factor) for factor in sp.Mul.make_args(factored) if factor.is_Add)
+
+
+#: From the cheapest to the dearest; each ends.
+_PROOFS: dict[str, Callable[[sp.Expr], bool]] = {
+    "expand": _by_expansion,
+    "cos^2 + sin^2 = 1": _by_circle,
+    "common factor": _by_common_factor,
+    "fractions of polynomials": normal_form.is_zero,
+}
+
+
+def simplifies_to_zero(expression: sp.Expr, seconds: float) -> bool:
+    """Whether SymPy's simplification ends in that time, and in zero."""
+    try:
+        return bool(call(sp.simplify, expression, seconds=seconds) == 0)
+    except BudgetExceeded:
+        return False
+    except Exception:  # SymPy's simplification fails in many ways; that decides nothing
+        return False
 
 
 def _tested(expression: sp.Expr, seed: int, conditions: Sequence[sp.Basic]) -> Verdict:
-    rational = expression.is_rational_function(*expression.free_symbols)
     agreed = 0
     for point in sample_points(expression, seed + 1, POINTS, conditions):
-        value = _relative_value(expression, point)
-        if value is None:
-            continue
-        if value > ZERO:
+        zero = vanishes(expression, point)
+        if zero is False:
             return _refuted(expression, point)
-        agreed += 1
+        agreed += zero is True
     if not agreed:
         return Verdict("unchecked", "no sample point where it is real and finite", str(expression)[:200])
-    if rational:
-        return Verdict("identity-tested", f"{agreed} random rational points (Schwartz-Zippel)")
-    return Verdict("numerical", f"{agreed} points in {DIGITS} digits")
+    if expression.is_rational_function(*expression.free_symbols):
+        return Verdict("identity-tested", f"{agreed} random rational points, exactly (Schwartz-Zippel)")
+    return Verdict("numerical", f"{agreed} points in {LOW} and {HIGH} digits")
 
 
-def _refuted(expression: sp.Expr, point: dict[sp.Symbol, sp.Rational]) -> Verdict:
-    residual = sp.N(expression.xreplace(point), 12)
-    return Verdict("refuted", f"{DIGITS} digits", str(residual), {s.name: str(v) for s, v in point.items()})
+def _refuted(expression: sp.Expr, point: Point) -> Verdict:
+    value = value_at(expression, point, 40)
+    shown = "not zero" if value is None else mpmath.nstr(value, 12)
+    return Verdict("refuted", "counterexample", shown, {s.name: str(v) for s, v in point.items()})
+
+
+def value_at(expression: sp.Expr, point: Point, digits: int) -> Any:
+    """The value as an mpf computed in so many digits; None where it is not real and finite."""
+    with mpmath.workdps(digits):
+        try:
+            values = {s: mpmath.mpf(int(v.p)) / int(v.q) for s, v in point.items()}
+            value = evaluate_digits(expression, values)
+        except (ArithmeticError, LookupError, SymmetryError, TypeError, ValueError):
+            return None
+        return value if isinstance(value, mpmath.mpf) and mpmath.isfinite(value) else None
+
+
+def vanishes(expression: sp.Expr, point: Point) -> bool | None:
+    """Whether the expression is zero at a point; None where it is not real and finite.
+
+    Exactly for rational functions. Others are computed in two precisions: no tolerance is involved, so that neither
+    tiny nor huge values mislead.
+
+    Examples
+    --------
+    >>> x = sp.Symbol("x", real=True)
+    >>> at = {x: sp.Rational(1, 3)}
+    >>> vanishes(sp.sin(x)**2 + sp.cos(x)**2 - 1, at), vanishes(sp.exp(x + sp.Rational(1, 10**90)) - sp.exp(x), at)
+    (True, False)
+    """
+    try:
+        return not evaluate_exact(expression, {s: Fraction(int(v.p), int(v.q)) for s, v in point.items()})
+    except TypeError:
+        pass
+    except (ArithmeticError, SymmetryError):
+        return None
+    low, high = value_at(expression, point, LOW), value_at(expression, point, HIGH)
+    if low is None or high is None:
+        return None
+    if low == 0:
+        terms = [value_at(term, point, LOW) for term in sp.Add.make_args(expression)]
+        low = sum((abs(term) for term in terms if term is not None), mpmath.mpf(0))
+    return bool(abs(high) <= abs(low) * mpmath.mpf(10) ** SHRINK)
 
 
 def sample_points(
     expression: sp.Expr, seed: int, count: int, conditions: Sequence[sp.Basic] = ()
-) -> Iterator[dict[sp.Symbol, sp.Rational]]:
-    """Random rational points of sizes from 1e-2 to 1e3 that meet the conditions; twenty tries for each point."""
+) -> Iterator[Point]:
+    """Random rational points that meet the conditions: of sizes from 1e-2 to 1e3, and beside the seams of pieces.
+
+    Of each kind twenty tries are made for each point.
+    """
     rng = random.Random(seed)
     symbols = sorted(
         expression.free_symbols.union(*(c.free_symbols for c in conditions)), key=lambda symbol: symbol.name
     )
-    yielded = 0
-    for _ in range(20 * count):
-        if yielded == count:
-            return
-        size = 10.0 ** rng.uniform(-2, 3) if rng.random() < 0.4 else 3.0
-        point = {}
-        for symbol in symbols:
-            value = sp.Rational(rng.randint(-10_000, 10_000) or 1, rng.randint(2_000, 9_999)) * sp.Rational(
-                max(1, round(size * 100)), 300
-            )
-            point[symbol] = abs(value) if symbol.is_positive else value
-        if all(condition.xreplace(point) == sp.true for condition in conditions):
-            yielded += 1
-            yield point
+    seams = _seams([expression, *conditions])
+    generic = (_random_point(symbols, rng) for _ in itertools.count())
+    beside = (_beside(seam, _random_point(symbols, rng), rng) for _ in itertools.count() for seam in seams)
+    for points, wanted in ((generic, count), (beside if seams else iter(()), BESIDE * len(seams))):
+        met = (p for p in itertools.islice(points, 20 * wanted) if p is not None and _meets(p, conditions))
+        yield from itertools.islice(met, wanted)
 
 
-def _relative_value(expression: sp.Expr, point: dict[sp.Symbol, sp.Rational]) -> sp.Float | None:
-    """|value| over the sum of the sizes of its terms; None where it is not real and finite."""
-    total, scale = sp.Float(0, DIGITS), sp.Float(0, DIGITS)
-    for term in sp.Add.make_args(expression):
-        value = sp.N(term.xreplace(point), DIGITS + 20)
-        if not value.is_number or not value.is_real or not value.is_finite:
+def _meets(point: Point, conditions: Sequence[sp.Basic]) -> bool:
+    return all(condition.xreplace(point) == sp.true for condition in conditions)
+
+
+def _random_point(symbols: Sequence[sp.Symbol], rng: random.Random) -> Point:
+    size = 10.0 ** rng.uniform(-2, 3) if rng.random() < 0.4 else 3.0
+    point = {}
+    for symbol in symbols:
+        value = sp.Rational(rng.randint(-10_000, 10_000) or 1, rng.randint(2_000, 9_999)) * sp.Rational(
+            max(1, round(size * 100)), 300
+        )
+        point[symbol] = abs(value) if symbol.is_positive else value
+    return point
+
+
+def _seams(expressions: Sequence[sp.Basic]) -> list[sp.Expr]:
+    """Expressions whose sign decides which piece of the given ones applies."""
+    seams: dict[sp.Expr, None] = {}
+    for node in itertools.chain.from_iterable(map(sp.preorder_traversal, expressions)):
+        if isinstance(node, (sp.Abs, sp.sign, sp.Heaviside, sp.floor, sp.ceiling)):
+            seams[node.args[0]] = None
+        elif isinstance(node, (sp.Max, sp.Min)):
+            seams.update(dict.fromkeys(a - b for a, b in itertools.combinations(node.args, 2)))
+        elif isinstance(node, Relational):
+            seams[node.lhs - node.rhs] = None
+    return [seam for seam in seams if seam.free_symbols][:PIECES]
+
+
+def _beside(seam: sp.Expr, point: Point, rng: random.Random) -> Point | None:
+    """The point moved along one coordinate to just beside the zero set of the seam, at a random small distance."""
+    symbol = rng.choice(sorted(seam.free_symbols, key=lambda s: s.name))
+    along = seam.xreplace({s: v for s, v in point.items() if s != symbol})
+    root = _root(along, symbol, rng)
+    if root is None:
+        return None
+    distance = sp.Rational(rng.randint(1, 9), 10 ** rng.randint(1, 12)) * rng.choice((-1, 1))
+    value = root + distance * (abs(root) if root and rng.random() < 0.5 else 1 + abs(root))
+    return {**point, symbol: abs(value) if symbol.is_positive and value else value}
+
+
+def _root(along: sp.Expr, symbol: sp.Symbol, rng: random.Random) -> sp.Rational | None:
+    """A zero of a function of one variable: exact where it is linear, else by bisection from a random change of sign."""
+    if along.is_polynomial(symbol) and sp.degree(along, symbol) == 1:
+        slope = along.coeff(symbol, 1)
+        root = sp.cancel(symbol - along / slope) if slope else None
+        return root if root is not None and root.is_Rational else None
+    grid = sorted(
+        {s * sp.Rational(rng.randint(1, 99), 10) * sp.Integer(10) ** k for s in (-1, 1) for k in range(-6, 7)}
+        | {sp.Integer(0)}
+    )
+    values = [(x, value_at(along, {symbol: x}, 30)) for x in grid]
+    known = [(x, value) for x, value in values if value is not None]
+    changes = [(a, b) for (a, u), (b, v) in itertools.pairwise(known) if (u > 0) != (v > 0)]
+    if not changes:
+        return None
+    low, high = rng.choice(changes)
+    rising = (value_at(along, {symbol: high}, 30) or 0) > 0
+    for _ in range(50):
+        middle = (low + high) / 2
+        value = value_at(along, {symbol: middle}, 30)
+        if value is None:
             return None
-        total, scale = total + value, scale + abs(value)
-    return abs(total) / scale if scale > 0 else sp.Float(0)
+        low, high = (low, middle) if (value > 0) == rising else (middle, high)
+    return high
 
 
 def expanded_terms(expression: sp.Expr) -> float:
@@ -180,7 +295,9 @@ def reduce_circle(expression: sp.Expr) -> sp.Expr:
             s, c = call_, cosine(call_.args[0])
             expression = expression.replace(
                 lambda e, s=s: e.is_Pow and e.base == s and e.exp.is_Integer and e.exp >= 2,
-                lambda e, s=s, c=c, sign=sign: (sign * (c**2 - 1)) ** (int(e.exp) // 2) * s ** (int(e.exp) % 2),
+                lambda e, s=s, c=c, sign=sign: (
+                    (sign * (c**2 - 1)) ** (int(e.exp) // 2) * s ** (int(e.exp) % 2)
+                ),
             )
             if expanded_terms(expression) > EXPANDED_TERMS:
                 return expression

@@ -52,7 +52,11 @@ HALF_LINE = Interval(_ZERO, _INF)
 
 def _padded(low: Real, high: Real) -> Bounds:
     """Round outward. Where mpmath returns 0 it is exact, and stays."""
-    return low - abs(low) * _ULPS if low != -_INF else low, high + abs(high) * _ULPS if high != _INF else high
+    return low - _slack(low), high + _slack(high)
+
+
+def _slack(value: Real) -> Real:
+    return abs(value) * _ULPS if abs(value) != _INF else _ZERO
 
 
 def checked(bounds: Bounds, fixed: bool) -> Interval:
@@ -108,6 +112,8 @@ def power(base: Interval, exponent: Interval, integer: int | None) -> Bounds:
     low = max(base.low, _ZERO)
     if exponent.low <= 0 and (base.high <= 0 or (base.fixed and low <= 0)):
         raise OutsideDomain("the base of a power that may divide is 0")
+    if base.high == 0:
+        return _ZERO, _ZERO
     return _exp_of(*_product(Interval(_logarithm(low), _logarithm(base.high)), exponent))
 
 

@@ -28,14 +28,14 @@ _ADVICE = {
 }
 
 
-def scan(text: object) -> str:
+def scan(text: object, scale: int = 1) -> str:
     """The text, with each white space made a blank so that columns stay; the rest must be known and balanced.
 
     Raises
     ------
     ExpressionError
-        If it is no string, is empty, longer than 2,000 characters or nested deeper than 40, or contains a
-        character, word or number that is not part of the notation.
+        If it is no string, is empty, longer than 2,000 characters times `scale` or nested deeper than 40, or
+        contains a character, word or number that is not part of the notation.
 
     Examples
     --------
@@ -47,8 +47,8 @@ def scan(text: object) -> str:
     """
     if not isinstance(text, str):
         raise ExpressionError(f"an expression is a string, not {type(text).__name__}")
-    if len(text) > MAX_LENGTH:
-        raise ExpressionError(f"{len(text)} characters: the limit is {MAX_LENGTH} characters")
+    if len(text) > MAX_LENGTH * scale:
+        raise ExpressionError(f"{len(text)} characters: the limit is {MAX_LENGTH * scale} characters")
     if not text.strip():
         raise ExpressionError("the expression is empty")
     brackets: list[int] = []

@@ -12,6 +12,8 @@ import sympy as sp
 
 from symdiscover.errors import ExpressionError
 from symdiscover.expression import parse
+from symdiscover.lexical import check_name
+from symdiscover.notation import RESERVED
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,8 @@ class Loss:
     Raises
     ------
     ExpressionError
-        If a symbol is undeclared, a variable is not declared real, or a constant not positive.
+        If a symbol is undeclared, its name is none that `symdiscover.expression` reads, a variable is anything else
+        than real, or a constant than positive.
 
     Examples
     --------
@@ -60,11 +63,16 @@ class Loss:
         if unknown := self.expression.free_symbols - set(declared):
             names = ", ".join(sorted(symbol.name for symbol in unknown))
             raise ExpressionError(f"undeclared symbols {names}: add them to variables or constants")
+        # What a hand-made loss may be called, and assume, is what its text may: it is saved and proved again as text.
+        for symbol in declared:
+            check_name(symbol.name)
+            if symbol.name in RESERVED:
+                raise ExpressionError(f"{symbol.name!r} cannot name a symbol: it has a fixed meaning")
         for symbol in self.variables:
-            if not symbol.is_real:
+            if symbol != sp.Symbol(symbol.name, real=True):
                 raise ExpressionError(f"variable {symbol.name} must be Symbol({symbol.name!r}, real=True)")
         for symbol in self.constants:
-            if not symbol.is_positive:
+            if symbol != sp.Symbol(symbol.name, positive=True):
                 raise ExpressionError(
                     f"constant {symbol.name} must be Symbol({symbol.name!r}, positive=True)"
                 )

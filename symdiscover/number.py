@@ -10,7 +10,7 @@ from symdiscover.errors import ExpressionError
 MAX_DIGITS = 40
 
 
-def rational_of(literal: str) -> Fraction:
+def rational_of(literal: str, most: int = MAX_DIGITS) -> Fraction:
     """The rational a literal means: integers exactly, others the shortest that rounds to the same double.
 
     Two candidates are compared, the decimal as it is written and the simplest fraction in the interval of
@@ -19,7 +19,7 @@ def rational_of(literal: str) -> Fraction:
     Raises
     ------
     ExpressionError
-        If the literal has more than 40 digits, or is beyond the range of double precision.
+        If the literal has more than `most` digits, or is beyond the range of double precision.
 
     Examples
     --------
@@ -28,8 +28,8 @@ def rational_of(literal: str) -> Fraction:
     """
     literal = literal.replace("_", "").lower()
     digits = sum(character.isdigit() for character in literal)
-    if digits > MAX_DIGITS:
-        raise ExpressionError(f"a number of {digits} digits: the limit is {MAX_DIGITS} digits in one literal")
+    if digits > most:
+        raise ExpressionError(f"a number of {digits} digits: the limit is {most} digits in one literal")
     if literal.isdigit():
         return Fraction(int(literal))
     significand = literal.partition("e")[0].replace(".", "").strip("0")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sympy as sp
 
+from symdiscover.group import SO
 from symdiscover.symmetry import Symmetry
 
 #: A longer polynomial than this is not written out; the engine samples instead.
@@ -22,9 +23,10 @@ def spectrum(symmetry: Symmetry) -> tuple[sp.Expr, ...] | None:
     >>> from symdiscover import Loss
     >>> from symdiscover.routes.quadratic import find
     >>> spectrum(find(Loss.parse("x**2 + 4*y**2"))[0])
-    (10*u1**2 + 10*u2**2, 0, 0, -6*u1**2 + 6*u2**2, 12*u1*u2)
+    (10*(u1**2 + u2**2), 0, 0, 6*(-u1**2 + u2**2), 12*u1*u2)
     """
-    if symmetry.group.name != "SO(2)":
+    # An angle may also turn through other matrices with period 2 pi; the formula below is that of the rotations.
+    if symmetry.group.element != "angle" or symmetry.group.basis != SO(2).basis or symmetry.group.affine:
         return None
     chart, loss = symmetry.chart, symmetry.loss
     at = dict(zip(loss.variables, chart.solve(chart.coordinates), strict=True))
@@ -37,7 +39,9 @@ def spectrum(symmetry: Symmetry) -> tuple[sp.Expr, ...] | None:
         return None
     if {first, second} & polynomial.free_symbols_in_domain or len(polynomial.terms()) > TERMS:
         return None
-    turned = sp.Poly(polynomial.as_expr().xreplace({first: (p + q) / 2, second: (p - q) / (2 * sp.I)}).expand(), p, q)
+    turned = sp.Poly(
+        polynomial.as_expr().xreplace({first: (p + q) / 2, second: (p - q) / (2 * sp.I)}).expand(), p, q
+    )
     u, conjugate = first + sp.I * second, first - sp.I * second
     highest = max((abs(a - b) for a, b in turned.monoms()), default=0)
     frequencies: list[sp.Expr] = [sp.Integer(0)] * (highest + 1)

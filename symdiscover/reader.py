@@ -12,7 +12,7 @@ from symdiscover.construction import Construction
 from symdiscover.errors import ExpressionError, OutsideDomain
 from symdiscover.lexical import MAX_DEPTH, NUMBER, check_name, scan
 from symdiscover.notation import CONSTANTS, FUNCTIONS, NAMED_RELATIONS, NOT_REAL, RELATIONS, RESERVED, SERIES
-from symdiscover.number import rational_of
+from symdiscover.number import MAX_DIGITS, rational_of
 
 MAX_NODES = 1200
 _SHOWN = 40
@@ -21,10 +21,17 @@ _SHOWN = 40
 class Reader:
     """One text on its way to an expression: the names met so far and the nodes spent."""
 
-    def __init__(self, text: object, variables: list[sp.Symbol] | None, constants: list[sp.Symbol]) -> None:
-        self.text = scan(text)
+    def __init__(
+        self,
+        text: object,
+        variables: list[sp.Symbol] | None,
+        constants: list[sp.Symbol],
+        scale: int = 1,
+    ) -> None:
+        self.text = scan(text, scale)
+        self.most_nodes, self.most_digits = MAX_NODES * scale, MAX_DIGITS * scale
         self.lead = len(self.text) - len(self.text.lstrip())
-        self.real = Construction()
+        self.real = Construction(scale)
         self.discovers = variables is None
         self.symbols = {symbol.name: symbol for symbol in (variables or [])}
         for symbol in constants:
@@ -40,7 +47,8 @@ class Reader:
         try:
             tree = ast.parse(self.text.strip(), mode="eval").body
         except SyntaxError as error:
-            column = None if error.offset is None else min(error.offset + self.lead, len(self.text) + 1)
+            # The grammar counts the end of the text as the start of a second line.
+            column = self.lead + error.offset if error.offset and error.lineno == 1 else len(self.text) + 1
             raise ExpressionError(f"not an expression: {error.msg}", column) from None
         except (ValueError, MemoryError, RecursionError):
             raise ExpressionError(
@@ -83,7 +91,7 @@ class Reader:
     def number(self, node: ast.expr) -> sp.Expr:
         literal = NUMBER.match(self.text, self.lead + node.col_offset)
         assert literal is not None
-        fraction = rational_of(literal.group())
+        fraction = rational_of(literal.group(), self.most_digits)
         return self.real.admit(sp.Rational(fraction.numerator, fraction.denominator))
 
     def name(self, node: ast.expr, name: str) -> sp.Expr:
@@ -175,8 +183,8 @@ class Reader:
         low, high = (self.integer(bound, f"a bound of {name}", depth + 1) for bound in (first, last))
         if high < low - 1:
             raise self.error(node, f"{name} from {low} to {high} runs backwards")
-        if high - low >= MAX_NODES:
-            raise self.error(node, f"{name} has {high - low + 1} terms: the limit is {MAX_NODES} nodes")
+        if high - low >= self.most_nodes:
+            raise self.error(node, f"{name} has {high - low + 1} terms: the limit is {self.most_nodes} nodes")
         self.index_names.add(index)
         terms = []
         for self.indices[index] in range(low, high + 1):
@@ -241,8 +249,8 @@ class Reader:
 
     def enter(self, node: ast.expr, depth: int) -> None:
         self.nodes += 1
-        if self.nodes > MAX_NODES:
-            raise self.error(node, f"more than {MAX_NODES} nodes, with sums and products written out")
+        if self.nodes > self.most_nodes:
+            raise self.error(node, f"more than {self.most_nodes} nodes, with sums and products written out")
         if depth > MAX_DEPTH:
             raise self.error(node, f"nested deeper than the limit of {MAX_DEPTH}")
 

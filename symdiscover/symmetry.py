@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import sympy as sp
 
+from symdiscover.errors import SymmetryError
 from symdiscover.group import Group, cayley
 from symdiscover.loss import Loss
 
@@ -48,9 +49,9 @@ class Chart:
     conditions: tuple[sp.Basic, ...] = ()
 
     @classmethod
-    def identity(cls, variables: Sequence[sp.Symbol]) -> Chart:
-        """The chart u = x."""
-        coordinates = coordinate_symbols(variables)
+    def identity(cls, variables: Sequence[sp.Symbol], avoid: Iterable[sp.Symbol] = ()) -> Chart:
+        """The chart u = x; no coordinate has the name of a symbol in `avoid`."""
+        coordinates = coordinate_symbols(variables, avoid)
         inverse = tuple(zip(variables, coordinates, strict=True))
         return cls(tuple(variables), coordinates, tuple(variables), inverse)
 
@@ -67,7 +68,9 @@ class Chart:
         return tuple(values[variable] for variable in self.variables)
 
 
-def coordinate_symbols(variables: Iterable[sp.Symbol], avoid: Iterable[sp.Symbol] = ()) -> tuple[sp.Symbol, ...]:
+def coordinate_symbols(
+    variables: Iterable[sp.Symbol], avoid: Iterable[sp.Symbol] = ()
+) -> tuple[sp.Symbol, ...]:
     """One real symbol u1, u2, ... for each variable, with a letter that no name begins with."""
     variables = tuple(variables)
     taken = {symbol.name[0] for symbol in (*variables, *avoid)}
@@ -113,9 +116,9 @@ class Symmetry:
 
     def __post_init__(self) -> None:
         if self.chart.variables != self.loss.variables:
-            raise ValueError("chart and loss must have the same variables in the same order")
+            raise SymmetryError("chart and loss must have the same variables in the same order")
         if self.group.size > len(self.chart.coordinates):
-            raise ValueError(f"{self.group.name} moves more coordinates than the chart has")
+            raise SymmetryError(f"{self.group.name} moves more coordinates than the chart has")
         if self.map is None:
             parameters, images = self._closed_form()
             object.__setattr__(self, "parameters", parameters)
@@ -163,8 +166,18 @@ class Symmetry:
         if self.group.form is None or self.group.dimension == 1:
             return self.group.matrix(self.parameters)
         weights = sp.diag(*self._weights())
-        inner = cayley(sp.ImmutableMatrix(weights * self.group.form * weights), self.parameters)
-        return sp.ImmutableMatrix(weights * inner * weights.inv())
+        return sp.ImmutableMatrix(weights * self.cayley_matrix() * weights.inv())
+
+    def cayley_form(self) -> sp.ImmutableMatrix:
+        """D = W F W: the form that the group preserves in the coordinates v."""
+        if self.group.form is None:
+            raise ValueError(f"{self.group.name} is not given by a form")
+        weights = sp.diag(*self._weights())
+        return sp.ImmutableMatrix(weights * self.group.form * weights)
+
+    def cayley_matrix(self) -> sp.ImmutableMatrix:
+        """M = (D + S)^{-1} (D - S) in the coordinates v."""
+        return cayley(self.cayley_form(), self.parameters)
 
     def _weights(self) -> list[sp.Expr]:
         """The constant factor of each moved coordinate."""
@@ -242,7 +255,7 @@ class Certificate:
     orbit_dimension:
         Dimension of the orbit of a generic point.
     transitive:
-        Whether that is n - 1, the dimension of the level set.
+        Whether that is the dimension of the level set.
     killing:
         Signature (p, q, zero) of the Killing form of the Lie algebra, None where its sign is not decided.
     sympy_version, digest:
@@ -283,7 +296,12 @@ class Certificate:
     @property
     def transitive(self) -> bool:
         """Whether the orbit of a generic point fills its level set locally: orbit dimension n - 1."""
-        return self.orbit_dimension == self.loss.dimension - 1
+        return self.orbit_dimension == self.level_dimension
+
+    @property
+    def level_dimension(self) -> int:
+        """The dimension of a generic level set: n - 1, or n where the loss is constant."""
+        return self.loss.dimension - bool(self.loss.expression.free_symbols & set(self.loss.variables))
 
     def as_dict(self) -> dict[str, Any]:
         """The entry of this symmetry in ``symdiscover derive --json``."""
@@ -296,7 +314,8 @@ class Certificate:
             "domain": symmetry.domain,
             "transitive": self.transitive,
             "group_law": self.group_law,
-            "dimension": symmetry.group.dimension,
+            "dimension": symmetry.group.dimension
+            or (0 if symmetry.group.discrete else len(symmetry.parameters)),
             "killing": None if self.killing is None else list(self.killing),
             "parameters": [symbol.name for symbol in symmetry.parameters],
             "map": None if symmetry.map is None else [str(image) for image in symmetry.map],
@@ -307,7 +326,7 @@ class Certificate:
         lines = [
             f"{symmetry.group.name} leaves {symmetry.loss} unchanged: {self.status} ({symmetry.kind}, by {symmetry.route})",
             f"  domain: {symmetry.domain}; group law: {'holds' if self.group_law else 'not established'}; "
-            f"orbit dimension {self.orbit_dimension} of {symmetry.loss.dimension - 1}"
+            f"orbit dimension {self.orbit_dimension} of {self.level_dimension}"
             f"{' (transitive)' if self.transitive else ''}",
         ]
         for identity in self.identities:

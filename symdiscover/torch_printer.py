@@ -29,7 +29,6 @@ def f(x, y):
 
 from __future__ import annotations
 
-import builtins
 import keyword
 import math
 import re
@@ -87,7 +86,7 @@ RECIPROCALS: dict[type, str] = {
     sp.sech: "torch.cosh",
 }
 # Arguments at which a function and its derivatives are harmless, for pieces that are not taken. Functions
-# that are not listed grow no faster than their argument, and so do their derivatives.
+# that are not listed are finite, with their derivatives, at every double (the poles of tan lie between them).
 HARMLESS: dict[type, tuple[int, ...]] = {
     sp.acos: (0,),
     sp.acosh: (2,),
@@ -107,10 +106,8 @@ HARMLESS: dict[type, tuple[int, ...]] = {
     sp.Mod: (1, 1),
     sp.polygamma: (0, 1),
     sp.Pow: (1, 1),
-    sp.sec: (0,),
     sp.sech: (0,),
     sp.sinh: (0,),
-    sp.tan: (0,),
 }
 
 HELPERS: dict[str, str] = {
@@ -201,7 +198,18 @@ def unit_step(x, at_zero):
 
 _CALLS = re.compile(rf"\b({'|'.join(HELPERS)})\(")
 _READABLE = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
-_RESERVED = frozenset(dir(builtins)) | frozenset(keyword.kwlist) | frozenset(HELPERS) | {"torch"}
+# Listed, not read off the module builtins: notebooks and versions add to that, and the text must not change.
+_BUILTINS = """
+    abs aiter all anext any ascii bin bool breakpoint bytearray bytes callable chr classmethod compile
+    complex copyright credits delattr dict dir divmod enumerate eval exec exit filter float format
+    frozenset getattr globals hasattr hash help hex id input int isinstance issubclass iter len license
+    list locals map max memoryview min next object oct open ord pow print property quit range repr
+    reversed round set setattr slice sorted staticmethod str sum super tuple type vars zip
+    BaseExceptionGroup Ellipsis ExceptionGroup GeneratorExit KeyboardInterrupt NotImplemented
+    StopAsyncIteration StopIteration SystemExit
+"""
+_EXCEPTION = re.compile(r"([A-Z]\w*)?(Error|Exception|Warning)")
+_RESERVED = frozenset(_BUILTINS.split()) | frozenset(keyword.kwlist) | frozenset(HELPERS) | {"torch"}
 _DIGITS = 30  # of a folded constant, before it is rounded to a double
 _ROUNDING = sp.Float(10) ** -25
 _EXACT = 2**53  # integers below it are doubles too
@@ -217,8 +225,8 @@ class Generated:
     name: of the function.
     source: `def name(x, y):` with its docstring and its return of a tuple, one value per output.
     helpers: names of the helper functions it calls; `helper_sources` gives their text.
-    arithmetic: True where it uses only + - * / and integer powers, and so works on Python floats and NumPy
-        arrays too.
+    arithmetic: True where it uses only + - * /, integer powers and powers of positive symbols, and so works
+        on Python floats and NumPy arrays too.
     """
 
     name: str
@@ -303,24 +311,17 @@ def generate_function(
     declared = [*arguments, *constants]
     names = _declared_names(declared, listed)
     fresh = {symbol: _renamed(symbol, text) for symbol, text in names.items()}
+    changed = {symbol: renamed for symbol, renamed in fresh.items() if symbol != renamed}
     lower = _Lowering()
-    lowered = [lower(_immutable(output).xreplace(fresh)) for output in listed]
-    replacements, reduced = sp.cse(lowered, symbols=map(sp.Symbol, _numbered("t", names.values())))
-    printer = TorchPrinter(
-        names=[*names.values(), *(symbol.name for symbol, _ in replacements)],
-        reference=_reference([fresh[symbol] for symbol in arguments or constants]),
-        sizes=_sizes([fresh[symbol] for symbol in arguments]),
-    )
-    body = [
-        line for symbol, value in replacements for line in _wrapped(f"{symbol.name} = ", printer.text(value))
-    ]
-    body += _wrapped("return ", f"({', '.join(map(printer.text, reduced))}{',' * (len(reduced) == 1)})")
-    arithmetic = not any(isinstance(s, sp.MatrixSymbol) for s in declared) and not any(
-        "torch." in line or _CALLS.search(line) for line in body
-    )
+    lowered = [lower(_immutable(output).xreplace(changed)) for output in listed]
+    reference = _reference([fresh[symbol] for symbol in arguments or constants])
+    body = _statements(lowered, names.values(), reference, _sizes([fresh[symbol] for symbol in arguments]))
+
+    takes_matrix = any(isinstance(symbol, sp.MatrixSymbol) for symbol in declared)
+    arithmetic = not takes_matrix and not any("torch." in line or _CALLS.search(line) for line in body)
     if arguments and not arithmetic:
         used = set().union(*(output.free_symbols for output in listed))
-        body[:0] = [f"{names[c]} = as_like({names[c]}, {printer.reference})" for c in constants if c in used]
+        body[:0] = [f"{names[c]} = as_like({names[c]}, {reference})" for c in constants if c in used]
     parameters = [names[symbol] for symbol in arguments]
     if constants:
         parameters += ["*", *(names[symbol] for symbol in constants)]
@@ -621,6 +622,8 @@ class TorchPrinter(CodePrinter):  # type: ignore[misc]
             return f"1/{self.parenthesize(inverse, PRECEDENCE['Mul'])}"
         if isinstance(exponent, sp.Integer):
             return f"{self.parenthesize(base, PRECEDENCE['Pow'])}**{self._print(exponent)}"
+        if isinstance(base, sp.Symbol) and base.is_positive:  # a constant: no branch, and no singular point
+            return f"{self._print(base)}**{self.parenthesize(exponent, PRECEDENCE['Pow'])}"
         return self._root(self._print(base), sp.Rational(exponent))
 
     def _root(self, base: str, exponent: sp.Rational) -> str:
@@ -800,7 +803,7 @@ class TorchPrinter(CodePrinter):  # type: ignore[misc]
 
 
 def _is_plain(name: str) -> bool:
-    return _READABLE.fullmatch(name) is not None and name not in _RESERVED
+    return bool(_READABLE.fullmatch(name)) and name not in _RESERVED and not _EXCEPTION.fullmatch(name)
 
 
 def _is_constant(expr: sp.Basic) -> bool:
@@ -879,6 +882,21 @@ def _sizes(arguments: Sequence[Argument]) -> dict[sp.Expr, str]:
             for axis, size in zip((-2, -1), symbol.shape, strict=True):
                 sizes.setdefault(size, f"{symbol.name}.shape[{axis}]")
     return sizes
+
+
+def _statements(
+    outputs: Sequence[sp.Basic], names: Iterable[str], reference: str | None, sizes: Mapping[sp.Expr, str]
+) -> list[str]:
+    """The assignments of common subexpressions to t0, t1, ..., and the return of the outputs."""
+    used = list(names)
+    replacements, reduced = sp.cse(outputs, symbols=map(sp.Symbol, _numbered("t", used)))
+    printer = TorchPrinter([*used, *(symbol.name for symbol, _ in replacements)], reference, sizes)
+    lines: list[str] = []
+    for symbol, value in replacements:
+        lines += _wrapped(f"{symbol.name} = ", printer.text(value))
+    return lines + _wrapped(
+        "return ", f"({', '.join(map(printer.text, reduced))}{',' * (len(reduced) == 1)})"
+    )
 
 
 def _wrapped(head: str, text: str, tail: str = "") -> list[str]:

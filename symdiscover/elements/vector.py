@@ -10,7 +10,7 @@ DIMENSION = 1
 
 
 def identity(like: torch.Tensor) -> torch.Tensor:
-    """The identity, (k,), with the dtype and device of `like`."""
+    """The zero vector (k,), with the dtype and device of `like`."""
     return torch.zeros(DIMENSION, dtype=like.dtype, device=like.device)
 
 
@@ -25,7 +25,7 @@ def compose(g: torch.Tensor, h: torch.Tensor) -> torch.Tensor:
 
 
 def inverse(g: torch.Tensor) -> torch.Tensor:
-    """The element that undoes g."""
+    """The vector that undoes g."""
     return -g
 
 

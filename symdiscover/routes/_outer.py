@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import sympy as sp
@@ -23,10 +23,12 @@ class Composition:
         return self.outer.xreplace({self.slot: value})
 
 
-def compositions(loss: Loss) -> Iterator[Composition]:
+def compositions(
+    loss: Loss, admissible: Callable[[sp.Expr], bool] = lambda inner: True
+) -> Iterator[Composition]:
     """Every way to write L = F(M) that its expression shows, M = L first, then from large M to small.
 
-    M is a part of the expression, F what is left when every multiple c M + d of it is taken out.
+    M is a part of the expression that is `admissible`, F what is left when every multiple c M + d of it is taken out.
 
     Examples
     --------
@@ -35,15 +37,18 @@ def compositions(loss: Loss) -> Iterator[Composition]:
     [x**2 + y**2]
     """
     slot = sp.Dummy("m", real=True)
-    yield Composition(loss.expression, slot, slot)
+    if admissible(loss.expression):
+        yield Composition(loss.expression, slot, slot)
     used = loss.expression.free_symbols & set(loss.variables)
     seen: list[sp.Expr] = []
-    parts = sorted(loss.expression.atoms(sp.Function, sp.Add, sp.Mul, sp.Pow), key=lambda e: (-e.count_ops(), str(e)))
+    parts = sorted(
+        loss.expression.atoms(sp.Function, sp.Add, sp.Mul, sp.Pow), key=lambda e: (-e.count_ops(), str(e))
+    )
     for part in parts:
         if part == loss.expression or not used <= part.free_symbols:
             continue
         inner = _normalised(part, loss)
-        if inner in seen:
+        if inner in seen or not admissible(inner):
             continue
         seen.append(inner)
         outer = _take_out(loss.expression, inner, slot, loss)

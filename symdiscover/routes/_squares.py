@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import mpmath
 import sympy as sp
 
 from symdiscover.group import SO, Group, O, Reflection
+from symdiscover.identity import expanded_terms
 from symdiscover.loss import Loss
+from symdiscover.rounding import evaluate_digits
 from symdiscover.routes._outer import Composition
 from symdiscover.symmetry import Chart, Symmetry, coordinate_symbols
+
+
+#: A square is not completed where what it leaves has more terms than this.
+TERMS = 3_000
 
 
 @dataclass(frozen=True)
@@ -43,23 +51,42 @@ class Squares:
 
 def coefficients(expression: sp.Expr, variable: sp.Symbol, degree: int = 2) -> list[sp.Expr] | None:
     """[c_0, ..., c_degree] in powers of the variable; None if it is no polynomial of that degree in it."""
-    try:
-        polynomial = sp.Poly(expression, variable)
-    except sp.PolynomialError:
+    if not expression.is_polynomial(variable):
         return None
-    if polynomial.degree() > degree or any(variable in c.free_symbols for c in polynomial.all_coeffs()):
+    polynomial = sp.Poly(expression, variable)
+    if polynomial.degree() > degree:
         return None
     listed = polynomial.all_coeffs()[::-1]
     return [*listed, *[sp.Integer(0)] * (degree + 1 - len(listed))]
 
 
+def may_be_constant(expression: sp.Expr, loss: Loss) -> bool:
+    """Whether the expression takes one value at three random points: a cheap test before expanding anything."""
+    if not expression.free_symbols & set(loss.variables):
+        return True
+    values = []
+    rng = random.Random(3)
+    constants = {a: mpmath.mpf(rng.uniform(0.5, 2)) for a in loss.constants}
+    for _ in range(3):
+        point = {x: mpmath.mpf(rng.uniform(-1.5, 1.5)) for x in loss.variables}
+        try:
+            values.append(evaluate_digits(expression, point | constants))
+        except (ZeroDivisionError, ValueError, OverflowError, KeyError):
+            return True
+    return all(mpmath.almosteq(value, values[0], 1e-9, 1e-9) for value in values)
+
+
 def complete_one(expression: sp.Expr, variable: sp.Symbol, loss: Loss) -> tuple[Square, sp.Expr] | None:
     """a x^2 + b x + c = a (x + b / 2a)^2 + (c - b^2 / 4a), for constant a of known sign."""
+    if not may_be_constant(sp.diff(expression, variable, 2), loss):
+        return None
     parts = coefficients(expression, variable)
     if parts is None:
         return None
     c, b, a = parts
     if a.free_symbols & set(loss.variables) or not (a.is_positive or a.is_negative):
+        return None
+    if expanded_terms(c - b**2 / (4 * a)) > TERMS:
         return None
     shift = sp.expand(b / (2 * a))
     slot = sp.Dummy("l", real=True)
@@ -71,6 +98,8 @@ def complete_pair(
     expression: sp.Expr, first: sp.Symbol, second: sp.Symbol, loss: Loss
 ) -> tuple[tuple[Square, Square], sp.Expr] | None:
     """k x y + p x + q y + r = (k/4) ((X + Y)^2 - (X - Y)^2) + r - p q / k, X = x + q/k, Y = y + p/k."""
+    if not may_be_constant(sp.diff(expression, first, second), loss):
+        return None
     linear = coefficients(expression, first, degree=1)
     if linear is None:
         return None
@@ -128,7 +157,9 @@ def is_linear_rest(done: Squares, loss: Loss) -> bool:
     if len(done.variables) != 1 or not done.squares:
         return False
     linear = coefficients(done.rest, done.variables[0], degree=1)
-    return linear is not None and not linear[1].free_symbols & set(loss.variables) and bool(linear[1].is_nonzero)
+    return (
+        linear is not None and not linear[1].free_symbols & set(loss.variables) and bool(linear[1].is_nonzero)
+    )
 
 
 def square_claims(loss: Loss, composition: Composition, done: Squares, route: str) -> list[Symmetry]:

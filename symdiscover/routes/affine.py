@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import sympy as sp
 
 from symdiscover.errors import SymmetryError
-from symdiscover.group import Group, exponential
+from symdiscover.group import ElementKind, Group, exponential
 from symdiscover.lie_algebra import LieAlgebra
 from symdiscover.loss import Loss
 from symdiscover.routes import NoSymmetry
@@ -31,7 +31,7 @@ def find(loss: Loss, found: tuple[Symmetry, ...] = ()) -> list[Symmetry]:
     Examples
     --------
     >>> find(Loss.parse("x**2*y + z**4*y**2"))[0].map
-    (x*exp(2*t), y*exp(-4*t), z*exp(2*t))
+    (x*exp(t), y*exp(-2*t), z*exp(t))
     """
     n = len(loss.variables)
     if n * (n + 1) > UNKNOWNS:
@@ -46,14 +46,13 @@ def find(loss: Loss, found: tuple[Symmetry, ...] = ()) -> list[Symmetry]:
     if not any(generator[i, n] != 0 for generator in basis for i in range(n)):
         basis = tuple(sp.ImmutableMatrix(generator[:n, :n]) for generator in basis)
     group = _group(basis, n)
-    return [Symmetry(loss, group, Chart.identity(loss.variables), route="affine")]
+    return [Symmetry(loss, group, Chart.identity(loss.variables, loss.constants), route="affine")]
 
 
 def affine_fields(loss: Loss) -> list[list[sp.Expr]]:
     """A basis of the affine fields, each as (B_11, B_12, ..., B_nn, c_1, ..., c_n)."""
-    inner = next(
-        (c.inner for c in compositions(loss) if c.inner.is_polynomial(*loss.variables)), loss.expression
-    )
+    polynomial = compositions(loss, lambda inner: inner.is_polynomial(*loss.variables))
+    inner = next((composition.inner for composition in polynomial), loss.expression)
     gradient = [sp.diff(inner, x) for x in loss.variables]
     products = [x * slope for slope in gradient for x in loss.variables]
     return linear_relations([*products, *gradient], loss)
@@ -69,7 +68,9 @@ def known_fields(symmetry: Symmetry) -> list[list[sp.Expr]]:
     inverse = jacobian.inv()
     vectors = []
     for generator in symmetry.group.basis:
-        velocity = inverse * sp.Matrix([entry.xreplace(forward) for entry in map(sp.sympify, symmetry.field(generator))])
+        velocity = inverse * sp.Matrix(
+            [entry.xreplace(forward) for entry in map(sp.sympify, symmetry.field(generator))]
+        )
         velocity = velocity.applyfunc(sp.expand)
         linear = velocity.jacobian(variables)
         constant = velocity.xreplace(dict.fromkeys(variables, sp.Integer(0)))
@@ -85,15 +86,44 @@ def _matrix(field: Sequence[sp.Expr], n: int) -> sp.ImmutableMatrix:
 
 
 def _group(basis: tuple[sp.ImmutableMatrix, ...], n: int) -> Group:
+    """The group with the name it is usually given: SO(2), PositiveScaling(k), R^k, GL(k) ... or that of its algebra."""
     affine = basis[0].rows == n + 1
-    commute = all((a * b - b * a).applyfunc(sp.expand).is_zero_matrix for a in basis for b in basis)
-    closed = all(exponential(generator, sp.Symbol("t", real=True)) is not None for generator in basis)
+    if all(generator.is_diagonal() for generator in basis):
+        return Group(f"PositiveScaling({len(basis)})", n, basis, affine=affine, element=_additive(basis))
     if len(basis) == 1:
-        return Group("R", n, basis, affine=affine, element="time" if closed else "vector")
-    if commute:
-        return Group(f"R^{len(basis)}", n, basis, affine=affine, element="vector")
+        speed = _rotation_speed(basis[0])
+        if speed is not None:
+            turn = (sp.ImmutableMatrix(basis[0] / speed),)
+            return Group("SO(2)", n, turn, compact=True, affine=affine, element="angle")
+        closed = exponential(basis[0], sp.Symbol("t", real=True)) is not None
+        return Group("R", n, basis, affine=affine, element="time" if closed else "matrix")
+    if all((a * b - b * a).applyfunc(sp.expand).is_zero_matrix for a in basis for b in basis):
+        closed = all(exponential(generator, sp.Symbol("t", real=True)) is not None for generator in basis)
+        return Group(f"R^{len(basis)}", n, basis, affine=affine, element="vector" if closed else "matrix")
     try:
         name = LieAlgebra.from_matrices(basis).name
     except SymmetryError:
         name = ""
-    return Group(name or f"Lie group of dimension {len(basis)}", n, basis, affine=affine)
+    return Group(group_name(name) or f"Lie group of dimension {len(basis)}", n, basis, affine=affine)
+
+
+def _additive(basis: Sequence[sp.ImmutableMatrix]) -> ElementKind:
+    return "time" if len(basis) == 1 else "vector"
+
+
+def _rotation_speed(generator: sp.ImmutableMatrix) -> sp.Expr | None:
+    """w with B^3 = -w^2 B, so that exp(t B) turns with period 2 pi / w; None where there is none."""
+    cube = generator**3
+    i, j = next((i, j) for i in range(generator.rows) for j in range(generator.cols) if generator[i, j] != 0)
+    ratio = sp.cancel(-cube[i, j] / generator[i, j])
+    if not ratio.is_positive or not (cube + ratio * generator).applyfunc(sp.cancel).is_zero_matrix:
+        return None
+    return sp.sqrt(ratio)
+
+
+def group_name(algebra: str) -> str:
+    """The connected group usually meant by an algebra's name: so(3) -> SO(3), gl(2,R) -> GL(2)."""
+    name = algebra.replace(",R)", ")").replace(",", ", ").replace(",  ", ", ")
+    for small, large in (("so(", "SO("), ("sl(", "SL("), ("gl(", "GL("), ("se(", "SE("), ("aff(", "Aff(")):
+        name = name.replace(small, large)
+    return name

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import sympy as sp
 
+from symdiscover.identity import EXPANDED_TERMS, expanded_terms
 from symdiscover.loss import Loss
 from symdiscover.routes import NoSymmetry
 from symdiscover.routes._outer import compositions
@@ -41,12 +42,14 @@ def find(loss: Loss, found: tuple[Symmetry, ...] = ()) -> list[Symmetry]:
     ('SO(2)', (sqrt(b)*(-x**2 + y), -a + x))
     """
     quadratic = False
-    for composition in compositions(loss):
+    for composition in compositions(loss, lambda inner: is_peelable(inner, loss)):
         if is_quadratic(composition.inner, loss):
             quadratic = True
             continue
         best: Squares | None = None
-        for number, done in enumerate(_peelings(Squares((), sp.expand(composition.inner), loss.variables), loss)):
+        for number, done in enumerate(
+            _peelings(Squares((), sp.expand(composition.inner), loss.variables), loss)
+        ):
             if best is None or len(done.squares) > len(best.squares):
                 best = done
             if done.complete or number >= SEARCH:
@@ -60,6 +63,13 @@ def find(loss: Loss, found: tuple[Symmetry, ...] = ()) -> list[Symmetry]:
     raise NoSymmetry("no two variables in which a square with a constant coefficient can be completed")
 
 
+def is_peelable(expression: sp.Expr, loss: Loss) -> bool:
+    """Whether it is short enough to expand, and a polynomial in one of the variables at least."""
+    return expanded_terms(expression) <= EXPANDED_TERMS and any(
+        expression.is_polynomial(x) for x in loss.variables
+    )
+
+
 def _peelings(done: Squares, loss: Loss) -> Iterator[Squares]:
     """Every order of completing squares, deepest first; each ends where nothing more comes off."""
     ended = True
@@ -68,7 +78,9 @@ def _peelings(done: Squares, loss: Loss) -> Iterator[Squares]:
         if one is not None:
             ended = False
             square, rest = one
-            yield from _peelings(replace_rest(Squares((*done.squares, square), rest, done.variables), rest, [x]), loss)
+            yield from _peelings(
+                replace_rest(Squares((*done.squares, square), rest, done.variables), rest, [x]), loss
+            )
     if ended:
         for i, x in enumerate(done.variables):
             for y in done.variables[i + 1 :]:

@@ -10,6 +10,7 @@ import itertools
 
 import sympy as sp
 
+from symdiscover.identity import EXPANDED_TERMS, expanded_terms
 from symdiscover.loss import Loss
 from symdiscover.routes import NoSymmetry
 from symdiscover.routes._outer import Composition, compositions
@@ -36,9 +37,7 @@ def find(loss: Loss, found: tuple[Symmetry, ...] = ()) -> list[Symmetry]:
     >>> find(Loss.parse("exp(x*y - z**2)"))[0].group.name
     'O(1, 2)'
     """
-    for composition in compositions(loss):
-        if not is_quadratic(composition.inner, loss):
-            continue
+    for composition in compositions(loss, lambda inner: is_quadratic(inner, loss)):
         if (literal := _literal_squares(loss, composition)) is not None:
             return [literal]
         done = complete(composition.inner, loss)
@@ -72,7 +71,9 @@ def _literal_squares(loss: Loss, composition: Composition) -> Symmetry | None:
     u = coordinate_symbols(loss.variables, loss.constants)
     constant = [form.xreplace(dict.fromkeys(loss.variables, sp.Integer(0))) for form in forms]
     solution = jacobian.inv() * sp.Matrix([c - d for c, d in zip(u, constant, strict=True)])
-    chart = Chart(loss.variables, u, tuple(forms), tuple(zip(loss.variables, map(sp.expand, solution), strict=True)))
+    chart = Chart(
+        loss.variables, u, tuple(forms), tuple(zip(loss.variables, map(sp.expand, solution), strict=True))
+    )
     offset = composition.inner.as_independent(*loss.variables, as_Add=True)[0]
     reduced = composition.at(sp.Add(*[c**2 for c in u], offset))
     group = group_of_signature(loss.dimension, 0)
@@ -82,8 +83,9 @@ def _literal_squares(loss: Loss, composition: Composition) -> Symmetry | None:
 
 def is_quadratic(expression: sp.Expr, loss: Loss) -> bool:
     """Whether it is a polynomial of degree two in the variables."""
-    polynomial = expression.as_poly(*loss.variables)
-    return polynomial is not None and polynomial.total_degree() == 2
+    if not expression.is_polynomial(*loss.variables) or expanded_terms(expression) > EXPANDED_TERMS:
+        return False
+    return bool(sp.Poly(expression, *loss.variables).total_degree() == 2)
 
 
 def complete(expression: sp.Expr, loss: Loss) -> Squares | None:
@@ -100,16 +102,16 @@ def complete(expression: sp.Expr, loss: Loss) -> Squares | None:
             if quadratic:
                 return None
             mixed = [
-                (x, y)
-                for x, y in itertools.combinations(done.variables, 2)
-                if sp.diff(done.rest, x, y) != 0
+                (x, y) for x, y in itertools.combinations(done.variables, 2) if sp.diff(done.rest, x, y) != 0
             ]
             if not mixed:
                 return done
             for x, y in mixed:
                 if (pair := complete_pair(done.rest, x, y, loss)) is not None:
                     squares, rest = pair
-                    done = replace_rest(Squares((*done.squares, *squares), rest, done.variables), rest, [x, y])
+                    done = replace_rest(
+                        Squares((*done.squares, *squares), rest, done.variables), rest, [x, y]
+                    )
                     break
             else:
                 return None

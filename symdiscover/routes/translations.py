@@ -97,7 +97,10 @@ def find(loss: Loss, found: tuple[Symmetry, ...] = ()) -> list[Symmetry]:
     if len(heads) == 1:
         group = replace(group, element="time")
     claims = [Symmetry(loss, group, chart, route="translations", reduced=reduced)]
-    if loss.expression.is_polynomial(*loss.variables) and sp.Poly(loss.expression, *loss.variables).total_degree() == 2:
+    if (
+        loss.expression.is_polynomial(*loss.variables)
+        and sp.Poly(loss.expression, *loss.variables).total_degree() == 2
+    ):
         claims.append(Symmetry(loss, GL(len(heads)), chart, route="translations", reduced=reduced))
     return claims
 

@@ -189,12 +189,17 @@ def test_a_deadline_means_the_same_in_the_worker() -> None:
 # One worker, kept.
 
 
-def test_the_work_is_done_in_one_other_process() -> None:
-    pid = worker_pid()
-    assert pid != os.getpid()
-    assert worker_pid() == pid
+def test_the_work_is_done_in_one_other_process_until_it_is_closed() -> None:
+    """It outlives the thread that made the first call."""
+    first = worker_pid()
+    assert first != os.getpid()
+    assert worker_pid() == first
     close()
-    assert worker_pid() not in (pid, os.getpid())
+    with ThreadPoolExecutor(1) as pool:
+        second = pool.submit(worker_pid).result()
+    time.sleep(0.2)
+    assert worker_pid() == second
+    assert second not in (first, os.getpid())
 
 
 def test_the_worker_loads_neither_torch_nor_matplotlib() -> None:
@@ -307,13 +312,27 @@ def test_the_start_and_imports_do_not_count(tmp_path: Path, monkeypatch: pytest.
         call(time.sleep, 5, seconds=0.6)
 
 
+def test_relative_entries_of_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They mean the parent's current directory, not that of the worker."""
+    worker_pid()
+    (tmp_path / "below").mkdir()
+    for path in ("module_here.py", "below/module_below.py"):
+        (tmp_path / path).write_text("import os\ndef pid(): return os.getpid()\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", ["", "below", *sys.path])
+    functions = [importlib.import_module(name).pid for name in ("module_here", "module_below")]
+    assert [call(function, seconds=LONG) for function in functions] == [worker_pid()] * 2
+    monkeypatch.chdir(tmp_path.parent)
+    close()  # the next worker finds them neither here nor there
+    assert [call(function, seconds=LONG) for function in functions] == [os.getpid()] * 2
+
+
 def test_the_start_has_a_limit_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     close()
     with monkeypatch.context() as patch:
         patch.setattr(budget, "START_SECONDS", 0.001)
         with pytest.raises(BudgetExceeded, match="not ready"):
             call(os.getpid, seconds=LONG)
-    assert worker_pid()
 
 
 def test_a_worker_that_cannot_start_says_why(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -511,16 +530,6 @@ def test_threads_take_turns_and_waiting_does_not_count() -> None:
     assert answers == [i * i for i in range(100)]
 
 
-def test_a_worker_outlives_the_thread_that_started_it() -> None:
-    close()
-    pids: list[int] = []
-    thread = threading.Thread(target=lambda: pids.append(worker_pid()))
-    thread.start()
-    thread.join()
-    time.sleep(0.2)
-    assert [worker_pid()] == pids
-
-
 def test_an_error_in_one_thread_leaves_the_others_their_results() -> None:
     def work(i: int) -> object:
         try:
@@ -556,7 +565,7 @@ def run(
 
 
 NO_GUARD = """
-import os, operator, time
+import os, time
 from symdiscover.budget import call
 from symdiscover.errors import BudgetExceeded
 print("begun")
@@ -574,14 +583,13 @@ try:
     call(time.sleep, 60, seconds=0.2)
 except BudgetExceeded as error:
     print(str(error)[:28])
-print(call(operator.add, 1, 2, seconds=30))
 """
 
 
 @pytest.mark.parametrize("how", ["file", "standard input", "-c"])
 def test_a_script_without_a_main_guard(how: str, tmp_path: Path) -> None:
     """Nothing runs twice, nothing the work prints mixes with the output, and nothing is left open."""
-    options = ["-X", "dev", "-W", "error"]
+    options = ["-W", "error"]
     if how == "file":
         (tmp_path / "script.py").write_text(NO_GUARD)
         done = run([*options, str(tmp_path / "script.py")], "data of the parent")
@@ -590,29 +598,27 @@ def test_a_script_without_a_main_guard(how: str, tmp_path: Path) -> None:
     else:
         done = run([*options, "-"], NO_GUARD, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split("\n") == ["begun", "no input", "sleep not finished in 0.2 s:", "3", ""]
+    assert done.stdout.split("\n") == ["begun", "no input", "sleep not finished in 0.2 s:", ""]
     assert done.stderr.split("\n") == ["to standard error", "past Python", ""]
 
 
-def test_the_current_directory_shadows_nothing(tmp_path: Path) -> None:
-    """A `random.py` beside the user, not beside the script, is no module of the worker's either."""
+def test_the_current_directory_shadows_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A `random.py` beside the user, not on the path of the parent, is no module of the worker's either."""
     (tmp_path / "random.py").write_text("raise RuntimeError('the wrong module')")
-    (tmp_path / "scripts").mkdir()
-    script = tmp_path / "scripts" / "script.py"
-    script.write_text(
-        "import math\nfrom symdiscover.budget import call\nprint(call(math.comb, 5, 2, seconds=9))"
-    )
-    assert run([str(script)], cwd=tmp_path).stdout == "10\n"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
+    close()
+    assert worker_pid() != os.getpid()
     assert "the wrong module" in run(["-c", "import random"], cwd=tmp_path).stderr
 
 
-def test_output_before_the_first_frame_is_skipped(tmp_path: Path) -> None:
-    (tmp_path / "sitecustomize.py").write_text("print('welcome to this computer', flush=True)")
-    script = (
-        "import os\nfrom symdiscover.budget import call\nprint(call(os.getpid, seconds=30) != os.getpid())"
-    )
-    done = run(["-c", script], PYTHONPATH=os.pathsep.join([str(tmp_path), str(ROOT)]))
-    assert done.stdout.split("\n") == ["welcome to this computer", "True", ""], done.stderr
+def test_output_before_the_first_frame_is_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    printing = f"print('welcome to this computer', flush=True, file=open({str(tmp_path / 'log')!r}, 'a'))"
+    (tmp_path / "sitecustomize.py").write_text(f"{printing}\nprint('welcome to this computer', flush=True)")
+    monkeypatch.syspath_prepend(tmp_path)
+    close()
+    assert worker_pid() != os.getpid()
+    assert (tmp_path / "log").read_text() == "welcome to this computer\n"
 
 
 def test_hashes_do_not_vary_from_run_to_run() -> None:
@@ -643,11 +649,10 @@ def test_nothing_is_left_behind() -> None:
         before = state()
         pid = call(os.getpid, seconds=30)
         alive = state()
-        for work in [(time.sleep, 60), (os._exit, 1)]:
-            try:
-                call(*work, seconds=0.2)
-            except BudgetExceeded:
-                pass
+        try:
+            call(time.sleep, 60, seconds=0.2)
+        except BudgetExceeded:
+            pass
         gone = state()
         os.kill(call(os.getpid, seconds=30), signal.SIGKILL)
         time.sleep(0.3)
@@ -656,7 +661,7 @@ def test_nothing_is_left_behind() -> None:
         close()
         print(json.dumps([before, alive, gone, zombie, state()]))
     """
-    done = run(["-X", "dev", "-W", "error", "-"], script)
+    done = run(["-W", "error", "-"], script)
     assert done.stderr == ""
     before, alive, gone, zombie, after = json.loads(done.stdout)
     assert alive[0] > before[0] and alive[1:] == [2, True]  # these eyes see a worker that is there
@@ -684,56 +689,57 @@ def test_a_forked_child_has_a_worker_of_its_own() -> None:
         thread.join()
         print(child not in (pid, os.getpid()), call(os.getpid, seconds=30) == pid)
     """
-    done = run(["-X", "dev", "-W", "error", "-W", "ignore::DeprecationWarning", "-"], script)
+    done = run(["-W", "error", "-W", "ignore::DeprecationWarning", "-"], script)
     assert (done.stdout, done.stderr) == ("True True\n", "")
 
 
-def note_pid_and_sleep(path: str) -> None:
-    Path(path).write_text(str(os.getpid()))
-    time.sleep(LONG)
-
-
 @posix
-def test_control_c_kills_the_work_and_interrupts_the_caller(tmp_path: Path) -> None:
-    noted = tmp_path / "pid"
+def test_control_c_kills_the_work_and_interrupts_the_caller() -> None:
     script = """
-        import os, signal, sys
+        import os, signal, sys, time
         from symdiscover.budget import call
-        from tests.symdiscover.test_budget import note_pid_and_sleep
 
         signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever was inherited
         try:
-            call(note_pid_and_sleep, sys.argv[1], seconds=60)
+            pid = call(os.getpid, seconds=30)
+            print("begun", flush=True)
+            call(time.sleep, 60, seconds=60)
         except KeyboardInterrupt:
-            print("interrupted", call(os.getpid, seconds=30) != os.getpid())
+            try:
+                os.kill(pid, 0)
+            except ProcessLookupError:
+                print("interrupted, and the worker gone")
     """
-    process = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(script), str(noted)],
+    with subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(script)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env=environment(),
         start_new_session=True,
-    )
-    with process:
+    ) as process:
         try:
-            assert wait_until(lambda: noted.exists() and noted.read_text())
+            assert process.stdout is not None
+            assert process.stdout.readline() == "begun\n"
+            time.sleep(0.3)
             os.killpg(process.pid, signal.SIGINT)  # as a terminal does
             output, errors = process.communicate(timeout=LONG / 2)
         finally:
             process.kill()
-    assert (output, errors) == ("interrupted True\n", "")
-    assert not running(int(noted.read_text()))
+    assert (output, errors) == ("interrupted, and the worker gone\n", "")
 
 
 @posix
 def test_the_worker_itself_ignores_control_c() -> None:
-    pid = worker_pid()
+    close()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # an ignored one would be inherited
+    pid = call(pid_and, seconds=LONG)
+    signal.signal(signal.SIGINT, before)
     with ThreadPoolExecutor(1) as pool:
         future = pool.submit(call, interval, 0.6, seconds=LONG)
         time.sleep(0.3)
         os.kill(pid, signal.SIGINT)
-        assert future.result()
+        assert future.exception() is None
         future = pool.submit(call, interval, 20.0, seconds=LONG)
         time.sleep(0.3)
         os.kill(pid, signal.SIGTERM)  # another signal does end it
@@ -741,43 +747,70 @@ def test_the_worker_itself_ignores_control_c() -> None:
             future.result()
 
 
-START = "call(os.getpid, seconds=30)"
-ORPHANS = {
-    "idle": (START, "time.sleep(60)"),
-    "sleeping": (START, "call(time.sleep, 60, seconds=60)"),
-    "in one long instruction": (START, "call(pow, 3, 3**18, seconds=60)"),
-    "not watching": (
-        "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(2)'])",
-        "time.sleep(60)",
-    ),
-}
+@posix
+@pytest.mark.parametrize("work", ["time.sleep, 60", pytest.param("pow, 3, 3**18", marks=linux)])
+def test_the_worker_ends_with_a_parent_that_was_killed(work: str) -> None:
+    """Also amid one long instruction, when no thread of the worker runs and only Linux can end it."""
+    pid = orphan(f"""
+        import os, time
+        from symdiscover.budget import call
+        print(call(os.getpid, seconds=30), flush=True)
+        call({work}, seconds=60)
+    """)
+    assert wait_until(lambda: not running(pid))
 
 
 @posix
-@pytest.mark.parametrize("work", ORPHANS)
-def test_the_worker_ends_with_a_parent_that_was_killed(work: str) -> None:
-    """The worker holds the parent's standard error: the pipe ends when both are gone."""
-    if work == "in one long instruction" and sys.platform != "linux":
-        pytest.skip("no thread of the worker runs then; only Linux ends it")
-    first, then = ORPHANS[work]
-    head = "import os, subprocess, sys, time\nfrom symdiscover.budget import call\n"
-    process = subprocess.Popen(
-        [sys.executable, "-c", f"{head}{first}\nprint('ready', flush=True)\n{then}"],
+def test_another_child_does_not_end_with_its_parent() -> None:
+    pid = orphan("""
+        import subprocess, sys, time
+        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], stdout=2)
+        print(child.pid, flush=True)
+        time.sleep(60)
+    """)
+    time.sleep(0.3)
+    assert running(pid)
+    os.kill(pid, signal.SIGKILL)
+
+
+def orphan(script: str) -> int:
+    """Run a script that prints the id of a child and works on; kill it, and return that id."""
+    with subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(script)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
         env=environment(),
-    )
-    with process:
+    ) as process:
         assert process.stdout is not None
-        assert process.stdout.readline() == b"ready\n"
-        time.sleep(0.2)
-        process.kill()
-        closed = threading.Thread(target=process.stdout.read, daemon=True)
-        closed.start()
-        closed.join(1 if work == "not watching" else LONG / 2)
-        assert closed.is_alive() == (work == "not watching")
-        closed.join()
+        try:
+            pid = int(process.stdout.readline())
+            assert running(pid)
+            time.sleep(0.2)
+        finally:
+            process.kill()
+    return pid
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_the_worker_ends_at_the_end_of_its_input(busy: bool) -> None:
+    """What a dead parent looks like where the system itself ends nothing: here the parent lives on."""
+    command = [sys.executable, "-m", "symdiscover._worker"]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment(), bufsize=0
+    ) as process:
+        assert process.stdin is not None and process.stdout is not None
+        try:
+            assert process.stdout.read(len(budget.GREETING)) == budget.GREETING
+            if busy:
+                budget.write_frame(process.stdin, pickle.dumps((sys.path, pickle.dumps(time.sleep))))
+                assert budget.read_frame(process.stdout) == pickle.dumps(("ready", b""))
+                budget.write_frame(process.stdin, pickle.dumps((pickle.dumps((LONG,)), LONG, None)))
+            time.sleep(0.2)
+            assert process.poll() is None
+            process.stdin.close()
+            assert process.wait(timeout=LONG / 2) == 0
+        finally:
+            process.kill()
 
 
 # Other places to be called from.
@@ -790,14 +823,14 @@ def test_from_the_workers_of_pytest_xdist(tmp_path: Path) -> None:
             import os, pytest
             from symdiscover.budget import call
 
-            @pytest.mark.parametrize("i", range(4))
+            @pytest.mark.parametrize("i", range(2))
             def test_call(i):
                 assert "PYTEST_XDIST_WORKER" in os.environ
                 assert call(os.getpid, seconds=30) != os.getpid()
         """)
     )
-    done = run(["-m", "pytest", "-q", "-n", "2", "-p", "no:cacheprovider", "test_two.py"], cwd=tmp_path)
-    assert done.returncode == 0 and "4 passed" in done.stdout, done.stdout + done.stderr
+    done = run(["-m", "pytest", "-q", "-n", "1", "-p", "no:cacheprovider", "test_two.py"], cwd=tmp_path)
+    assert done.returncode == 0 and "2 passed" in done.stdout, done.stdout + done.stderr
 
 
 def test_from_jupyter(monkeypatch: pytest.MonkeyPatch) -> None:

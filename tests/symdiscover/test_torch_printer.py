@@ -6,6 +6,7 @@ import ast
 import builtins
 import inspect
 import itertools
+import keyword
 import math
 import os
 import subprocess
@@ -328,6 +329,14 @@ def test_safe_names() -> None:
     assert safe_names(symbols) == names
 
 
+def test_no_builtin_and_no_keyword_is_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = sorted({name for name in (*dir(builtins), *keyword.kwlist, *HELPERS) if name[0] != "_"})
+    assert [*safe_names(map(sp.Symbol, taken)).values()] == [f"v{i}" for i in range(len(taken))]
+    # A notebook adds its own builtins: the text must not follow them.
+    monkeypatch.setattr(builtins, "display", print, raising=False)
+    assert safe_names([sp.Symbol("display")]) == {sp.Symbol("display"): "display"}
+
+
 @pytest.mark.parametrize("name", HOSTILE, ids=ascii)
 def test_a_hostile_symbol_is_only_renamed(name: str) -> None:
     hostile = sp.Symbol(name, positive=True)
@@ -607,6 +616,43 @@ def test_no_nan_from_pieces_that_are_not_taken() -> None:
     assert math.isnan(derivatives(naive, 2000.0)[0][0])
 
 
+# For each row of the table an expression, and a point at which it or a derivative is NaN or infinite.
+HARMFUL: dict[type, tuple[sp.Expr, float]] = {
+    sp.acos: (sp.acos(x), 1.0),
+    sp.acosh: (sp.acosh(x), 1.0),
+    sp.asin: (sp.asin(x), 1.0),
+    sp.atan2: (sp.atan2(x, x * sp.pi), 1e-200),
+    sp.atanh: (sp.atanh(x), 1.0),
+    sp.cosh: (sp.cosh(x), 1000.0),
+    sp.cot: (sp.cot(x), 0.0),
+    sp.coth: (sp.coth(x), 0.0),
+    sp.csc: (sp.csc(x), 0.0),
+    sp.csch: (sp.csch(x), 0.0),
+    sp.erfinv: (sp.erfinv(x), 1.0),
+    sp.exp: (sp.exp(x), 1000.0),
+    sp.gamma: (sp.gamma(x), 0.0),
+    sp.log: (sp.log(x), 0.0),
+    sp.loggamma: (sp.loggamma(x), 0.0),
+    sp.Mod: (sp.Mod(2, x), 0.0),
+    sp.polygamma: (sp.polygamma(1, x), 0.0),
+    sp.Pow: (1 / x, 0.0),
+    sp.sech: (sp.sech(x), 1000.0),
+    sp.sinh: (sp.sinh(x), 1000.0),
+}
+
+
+@pytest.mark.parametrize("kind", torch_printer.HARMLESS)
+def test_every_guard_is_needed_and_enough(kind: type, monkeypatch: pytest.MonkeyPatch) -> None:
+    expr, point = HARMFUL[kind]
+    piecewise = sp.Piecewise((expr, x > 2000), (sp.sin(x), True))
+    first, second = derivatives(scalar(piecewise, [x]), point)
+    assert agrees(first[0], math.cos(point))
+    assert agrees(second[0], -math.sin(point))
+    monkeypatch.delitem(torch_printer.HARMLESS, kind)
+    first, second = derivatives(scalar(piecewise, [x]), point)
+    assert not all(map(math.isfinite, first + second))
+
+
 def test_nested_pieces_are_guarded_by_all_conditions() -> None:
     inner = sp.Piecewise((sp.log(y), y > 0), (sp.sqrt(-y) / x, True))
     f = scalar(sp.Piecewise((inner, x > 0), (0, sp.Eq(x, 0)), (sp.log(-x), True)), [x, y])
@@ -850,7 +896,8 @@ def test_explicit_matrices_keep_gradients() -> None:
     assert torch.allclose(value, tensor([math.cos(0.3), -math.sin(0.3)], [math.sin(0.3), math.cos(0.3)]))
     (slope,) = torch.autograd.grad(value[1, 0], point)
     assert agrees(float(slope), math.cos(0.3))
-    theirs = eval(torch_code(rotation), {"torch": torch, "x": point})
+    with pytest.warns(UserWarning, match="requires_grad"):
+        theirs = eval(torch_code(rotation), {"torch": torch, "x": point})
     assert not theirs.requires_grad
 
 
@@ -1004,6 +1051,15 @@ def test_vmap_and_func_grad(expr: Any) -> None:
     assert not torch.allclose(torch.func.vmap(f)(*inputs), f(*reversed(inputs)), rtol=1e-13)
     hessians = torch.func.vmap(torch.func.hessian(lambda *args: f(*args).sum()))(*inputs)
     assert hessians.isfinite().all()
+
+
+def test_vmap_of_every_function() -> None:
+    f = function(EVERYTHING, constants=[a, b])
+    inputs = [draw(4, seed=i) for i in range(3)]
+    mapped = torch.func.vmap(lambda *args: f(*args, a=0.1, b=2))(*inputs)
+    for expr, first, second in zip(EVERYTHING, mapped, f(*inputs, a=0.1, b=2), strict=True):
+        assert torch.allclose(first, second, rtol=1e-13, equal_nan=True), expr
+    assert not torch.allclose(mapped[0], f(*reversed(inputs), a=0.1, b=2)[0])
 
 
 def test_vmap_over_constants_and_matrices() -> None:

@@ -1,21 +1,19 @@
-"""An element is an angle in radians or the flow time of one generator, a tensor of shape (...)."""
+"""An element is an angle in radians, a tensor of shape (...); it has the period 2 pi."""
 
 from __future__ import annotations
 
 import torch
 
-PERIOD: float | None = None
-
 # --- elements ---
 
 
 def identity(like: torch.Tensor) -> torch.Tensor:
-    """The identity, with the dtype and device of `like`."""
+    """The angle 0, with the dtype and device of `like`."""
     return torch.zeros((), dtype=like.dtype, device=like.device)
 
 
 def exp(xi: torch.Tensor) -> torch.Tensor:
-    """The element with Lie-algebra coordinates xi: (..., 1)."""
+    """The angle with Lie-algebra coordinate xi: (..., 1)."""
     return xi[..., 0]
 
 
@@ -25,7 +23,7 @@ def compose(g: torch.Tensor, h: torch.Tensor) -> torch.Tensor:
 
 
 def inverse(g: torch.Tensor) -> torch.Tensor:
-    """The element that undoes g."""
+    """The angle that undoes g."""
     return -g
 
 
@@ -36,7 +34,5 @@ def random(
     dtype: torch.dtype = torch.float64,
     device: torch.device | str | None = None,
 ) -> torch.Tensor:
-    """Elements of shape `batch`: angles uniform on [0, PERIOD * scale), times normal with deviation `scale`."""
-    if PERIOD is not None:
-        return PERIOD * scale * torch.rand(batch, generator=generator, dtype=dtype, device=device)
-    return scale * torch.randn(batch, generator=generator, dtype=dtype, device=device)
+    """Angles of shape `batch`, uniform on [0, 2 pi scale)."""
+    return 2 * torch.pi * scale * torch.rand(batch, generator=generator, dtype=dtype, device=device)

@@ -1,0 +1,209 @@
+"""Fibre actions: freeze y, and L = F((z - z*(y))^T H(y) (z - z*(y)) + c(y)) is a quadratic in the block z.
+
+The action is (z* + R^{-1} g R (z - z*), y) with R^T R = H / h for one of the pivots h(y); the group law is exact because y
+stays. h may have any sign, or change it: only the ratios of the pivots must be of one sign. Of a single variable z it is
+the reflection z -> 2 z* - z.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import sympy as sp
+
+from symdiscover.continuity import partial_nodes
+from symdiscover.enclosure import Enclosure
+from symdiscover.errors import OutsideDomain
+from symdiscover.identity import expanded_terms
+from symdiscover.loss import Loss
+from symdiscover.routes import NoSymmetry
+from symdiscover.routes._known import is_known
+from symdiscover.routes._outer import Composition, compositions
+from symdiscover.routes._squares import group_of_signature
+from symdiscover.symmetry import Chart, Symmetry, coordinate_symbols
+
+order = 50
+
+#: An inner expression of more expanded terms is not looked at, nor a z* of more operations.
+TERMS, OPERATIONS = 600, 400
+#: Blocks of several variables that are looked at.
+BLOCKS = 12
+
+
+@dataclass(frozen=True)
+class Pivot:
+    """One completed square: coefficient * (variable + shift)^2."""
+
+    variable: sp.Symbol
+    coefficient: sp.Expr
+    shift: sp.Expr
+
+
+def find(loss: Loss, found: tuple[Symmetry, ...] = ()) -> list[Symmetry]:
+    """O(p, q) on the blocks in which the loss is quadratic, and reflections of single variables.
+
+    Reflections that are affine with numbers as coefficients are left to the route discrete.
+
+    Examples
+    --------
+    >>> branin = Loss.parse("(y - 51*x**2/400 + 5*x - 6)**2 + 10*cos(x)")
+    >>> reflection = find(branin)[0]
+    >>> reflection.group.name, reflection.map
+    ('Z2', (x, 51*x**2/200 - 10*x - y + 12))
+    >>> find(Loss.parse("x*((y - x**2)**2 + 4*(z - sin(x))**2)"))[0].group.name
+    'SO(2)'
+    """
+    claims: list[Symmetry] = []
+    reason = "quadratic in no variable"
+    for composition in compositions(loss, lambda inner: _admissible(inner, loss)):
+        inner = sp.expand(composition.inner)
+        for block in _blocks(inner, loss):
+            reason = "pivots of undecided sign, or a centre with roots of what may be negative"
+            done = _complete(inner, block, loss)
+            if done is None:
+                continue
+            if (claim := _claim(loss, composition, *done)) is None:
+                continue
+            reason = "nothing that is not found already, or left to the route discrete"
+            if not _is_simple(done[0], loss) and not is_known([*found, *claims], _sample_image(claim)):
+                claims.append(claim)
+    if claims:
+        return claims
+    raise NoSymmetry(reason)
+
+
+def _admissible(inner: sp.Expr, loss: Loss) -> bool:
+    return expanded_terms(inner) <= TERMS and any(inner.is_polynomial(x) for x in loss.variables)
+
+
+def _blocks(inner: sp.Expr, loss: Loss) -> Iterator[tuple[sp.Symbol, ...]]:
+    """Blocks of total degree two, from large to small; the last are single variables with their square."""
+    degrees = {x: sp.degree(inner, x) for x in loss.variables if inner.is_polynomial(x)}
+    squared = [x for x, degree in degrees.items() if degree == 2]
+    grown: dict[tuple[sp.Symbol, ...], None] = {}
+    for first in squared:
+        block = [first]
+        for x in squared:
+            if x != first and sp.Poly(inner, *block, x).total_degree() == 2:
+                block.append(x)
+        grown[tuple(sorted(block, key=loss.variables.index))] = None
+    large = sorted((block for block in grown if len(block) > 1), key=lambda block: -len(block))
+    yield from large[:BLOCKS]
+    yield from ((x,) for x in squared)
+
+
+def _complete(inner: sp.Expr, block: tuple[sp.Symbol, ...], loss: Loss) -> tuple[list[Pivot], sp.Expr] | None:
+    """Lagrange's reduction with coefficients that depend on y: the pivots, and c(y)."""
+    pivots, rest = [], inner
+    for variable in block:
+        polynomial = sp.Poly(rest, variable)
+        if polynomial.degree() != 2:
+            return None
+        a, b, c = polynomial.all_coeffs()
+        shift = _ratio(b, 2 * a)
+        if shift is None:
+            return None
+        pivots.append(Pivot(variable, a, shift))
+        rest = c - _product(a, shift)
+        if expanded_terms(rest) > TERMS:
+            return None
+        rest = sp.expand(rest)
+    return pivots, rest
+
+
+def _ratio(numerator: sp.Expr, denominator: sp.Expr) -> sp.Expr | None:
+    if numerator.count_ops() + denominator.count_ops() > OPERATIONS:
+        return None
+    return sp.cancel(numerator / denominator)
+
+
+def _product(a: sp.Expr, shift: sp.Expr) -> sp.Expr:
+    """a * shift^2 with what cancels cancelled."""
+    return sp.cancel(a * shift**2) if (a.count_ops() + shift.count_ops()) < OPERATIONS else a * shift**2
+
+
+def _claim(loss: Loss, composition: Composition, pivots: list[Pivot], rest: sp.Expr) -> Symmetry | None:
+    h = pivots[0].coefficient
+    ratios = [_ratio(pivot.coefficient, h) for pivot in pivots]
+    signs = [_sign(ratio) for ratio in ratios if ratio is not None]
+    if len(signs) < len(pivots) or None in signs:
+        return None
+    ordered = sorted(zip(pivots, ratios, signs, strict=True), key=lambda entry: entry[2] == -1)
+    u = coordinate_symbols(loss.variables, loss.constants)
+    others = [x for x in loss.variables if x not in {pivot.variable for pivot in pivots}]
+    stay = dict(zip(others, u[len(pivots) :], strict=True))
+    forward, values, terms = [], {}, []
+    for coordinate, (pivot, ratio, sign) in zip(u, ordered, strict=False):
+        root = sp.sqrt(sign * ratio)
+        forward.append(sp.Mul(root, pivot.variable + pivot.shift))
+        values[pivot.variable] = coordinate / root
+        terms.append(sign * coordinate**2)
+    # z_j + shift_j(z_{j+1}, ..., y): solved from the last of the block to the first, the staying variables before.
+    inverse = [*stay.items()]
+    inverse += [(p.variable, (values[p.variable] - p.shift).xreplace(stay)) for p in reversed(pivots)]
+    if any(partial_nodes(expression) for _, expression in inverse):
+        return None
+    chart = Chart(loss.variables, u, (*forward, *others), tuple(inverse), tuple(_conditions(inverse, stay)))
+    reduced = composition.at(h.xreplace(stay) * sp.Add(*terms) + rest.xreplace(stay))
+    group = group_of_signature(signs.count(1), signs.count(-1))
+    return Symmetry(loss, group, chart, "closed-form" if group.dimension else "discrete", "fibre", reduced)
+
+
+def _sign(ratio: sp.Expr) -> int | None:
+    """1 or -1 where the ratio is never negative, or never positive; it may vanish on a null set."""
+    if ratio == 1:
+        return 1
+    if ratio.is_nonnegative or ratio.is_nonpositive:
+        return 1 if ratio.is_nonnegative else -1
+    try:
+        enclosed = Enclosure()(ratio)
+    except OutsideDomain:
+        return None
+    return 1 if enclosed.low >= 0 else -1 if enclosed.high <= 0 else None
+
+
+def _conditions(inverse: list[tuple[sp.Symbol, sp.Expr]], stay: dict[sp.Symbol, sp.Symbol]) -> list[sp.Basic]:
+    """d(y) != 0 for every denominator of phi and psi that is not known to be without zeros."""
+    back = {u: x for x, u in stay.items()}
+    conditions: dict[sp.Basic, None] = {}
+    for _, expression in inverse:
+        for power in expression.atoms(sp.Pow):
+            base = power.base.args[0] if isinstance(power.base, sp.Abs) else power.base
+            if not power.exp.is_negative or not base.free_symbols & set(back) or _never_zero(base):
+                continue
+            conditions[sp.Ne(base.xreplace(back), 0)] = None
+    return list(conditions)
+
+
+def _never_zero(expression: sp.Expr) -> bool:
+    if expression.is_nonzero:
+        return True
+    try:
+        enclosed = Enclosure()(expression)
+    except OutsideDomain:
+        return False
+    return bool(enclosed.low > 0 or enclosed.high < 0)
+
+
+def _is_simple(pivots: list[Pivot], loss: Loss) -> bool:
+    """Whether another route finds it: constant pivots of a block (peel), and affine reflections (discrete)."""
+    variables = set(loss.variables)
+    if len(pivots) > 1:
+        return not any(pivot.coefficient.free_symbols & variables for pivot in pivots)
+    shift = pivots[0].shift
+    if not shift.is_polynomial(*loss.variables) or sp.Poly(shift, *loss.variables).total_degree() > 1:
+        return False
+    # The linear part becomes a matrix of the group there, and those hold numbers only.
+    return not any(sp.diff(shift, x).free_symbols for x in loss.variables)
+
+
+def _sample_image(claim: Symmetry) -> tuple[sp.Expr, ...]:
+    """The image under one element that generates, or is typical: a reflection, or a rotation by one unit."""
+    group = claim.group
+    if not group.basis:
+        return claim.image(group.discrete[0])
+    parameters = [sp.Rational(k + 2, 2 * k + 3) for k, _ in enumerate(group.parameters)]
+    matrix = group.matrix(parameters)
+    assert matrix is not None  # orthogonal groups have a closed form
+    return claim.image(matrix)

@@ -1,0 +1,109 @@
+"""Do the parts of a claim fit together? What `verify` asks before it proves anything."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import sympy as sp
+
+from symdiscover.errors import SymmetryError
+from symdiscover.group import Group
+from symdiscover.normal_form import is_zero
+from symdiscover.symmetry import Symmetry
+
+
+def check_well_formed(symmetry: Symmetry) -> None:
+    """Every expression uses only the symbols it may use: an identity in foreign symbols would prove nothing.
+
+    Raises
+    ------
+    SymmetryError
+        With the first contradiction in the claim's data.
+    """
+    loss, chart, group = symmetry.loss, symmetry.chart, symmetry.group
+    constants, variables, coordinates = set(loss.constants), set(loss.variables), set(chart.coordinates)
+    allowed: list[tuple[str, Sequence[sp.Basic], set[sp.Symbol]]] = [
+        ("phi", chart.forward, variables | constants),
+        ("the reduced loss", [symmetry.reduced_loss], coordinates | constants),
+        ("the generators", [*group.basis, *group.discrete], constants),
+        ("the form", [] if group.form is None else [group.form], constants),
+        ("the map", symmetry.map or (), variables | constants | set(symmetry.parameters)),
+        ("the conditions", chart.conditions, variables | constants),
+    ]
+    solved: set[sp.Symbol] = set()
+    for variable, expression in chart.inverse:
+        allowed.append((f"psi for {variable}", [expression], coordinates | constants | solved))
+        solved.add(variable)
+    for where, expressions, symbols in allowed:
+        foreign = set().union(*(sp.sympify(e, strict=True).free_symbols for e in expressions)) - symbols
+        if foreign:
+            raise SymmetryError(
+                f"{where} uses {', '.join(sorted(map(str, foreign)))}, which it may not depend on"
+            )
+    distinct = len(coordinates) == len(chart.coordinates) == len(chart.forward) == len(loss.variables)
+    if not distinct or solved != variables or len(chart.inverse) != len(solved):
+        raise SymmetryError(
+            "a chart needs as many new coordinates as there are variables, each variable solved once"
+        )
+    if not (group.basis or group.discrete or symmetry.map):
+        raise SymmetryError(
+            f"{symmetry.group.name} has neither generators nor a map: there is nothing to prove"
+        )
+    if symmetry.map is not None and len(symmetry.map) != loss.dimension:
+        raise SymmetryError(
+            f"a map of {loss.dimension} variables has as many images, not {len(symmetry.map)}"
+        )
+    _well_named(symmetry)
+    _consistent(group)
+
+
+def _well_named(symmetry: Symmetry) -> None:
+    """No two symbols share a name, and none carries an assumption that would hide a part of the domain."""
+    loss = symmetry.loss
+    free = (*loss.variables, *symmetry.chart.coordinates, *symmetry.parameters)
+    names = [s.name for s in (*free, *loss.constants)]
+    for name in names:
+        if names.count(name) > 1:
+            raise SymmetryError(f"{name} names two of: variables, constants, coordinates, parameters")
+    wrong = [s for s in free if s != sp.Symbol(s.name, real=True)]
+    wrong += [s for s in loss.constants if s != sp.Symbol(s.name, positive=True)]
+    if wrong:
+        raise SymmetryError(
+            f"{wrong[0]} must be Symbol({wrong[0].name!r}, real=True), or positive=True for a constant, and nothing "
+            "more: other assumptions would restrict the claim without a word"
+        )
+
+
+def _consistent(group: Group) -> None:
+    """The data of a group belong together: code and closed forms rely on it."""
+    for matrix in group.discrete:
+        if is_zero(matrix.det()):
+            raise SymmetryError(f"a discrete generator of {group.name} is not invertible")
+    if group.element in ("angle", "time") and len(group.basis) > 1:
+        raise SymmetryError(
+            f"{group.name} has {len(group.basis)} generators: its elements are no {group.element}s"
+        )
+    if group.element == "angle" and group.basis:
+        (turn,) = group.basis
+        if not all(is_zero(entry) for entry in turn**3 + turn):
+            raise SymmetryError(
+                f"the generator of {group.name} does not turn with period 2 pi: its elements are no angles"
+            )
+    if group.form is None:
+        return
+    f = [group.form[i, i] for i in range(group.form.rows)]
+    if (
+        group.form.shape != (group.matrix_size,) * 2
+        or not group.form.is_diagonal()
+        or any(is_zero(e) for e in f)
+    ):
+        raise SymmetryError(
+            f"the form of {group.name} must be diagonal and invertible, and as large as its matrices"
+        )
+    kept = all(is_zero(f[i] * e + f[j] * b[j, i]) for b in group.basis for (i, j), e in b.todok().items())
+    if not kept or any(not is_zero(e) for d in group.discrete for e in d.T * group.form * d - group.form):
+        raise SymmetryError(f"{group.name} does not preserve its form")
+    if group.dimension > 1 and group.dimension != len(f) * (len(f) - 1) // 2:
+        raise SymmetryError(
+            f"{group.name} preserves its form but is not all of its group: leave the form out"
+        )
