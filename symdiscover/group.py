@@ -283,7 +283,7 @@ def _unit(size: int, i: int, j: int) -> sp.ImmutableMatrix:
     return sp.ImmutableMatrix(size, size, lambda a, b: int((a, b) == (i, j)))
 
 
-def SO(n: int) -> Group:  # noqa: N802
+def SO(n: int) -> Group:
     """Rotations of R^n. SO(2) elements are angles, others matrices."""
     if n == 2:
         turn = sp.ImmutableMatrix([[0, -1], [1, 0]])
@@ -292,7 +292,7 @@ def SO(n: int) -> Group:  # noqa: N802
     return Group(f"SO({n})", n, basis, compact=True, form=sp.ImmutableMatrix(sp.eye(n)))
 
 
-def O(p: int, q: int = 0) -> Group:  # noqa: E743, N802
+def O(p: int, q: int = 0) -> Group:  # noqa: E743
     """The linear maps that preserve u_1^2 + ... + u_p^2 - u_{p+1}^2 - ... - u_{p+q}^2.
 
     Examples
@@ -312,30 +312,30 @@ def O(p: int, q: int = 0) -> Group:  # noqa: E743, N802
     return Group(name, n, basis, discrete, compact=not (p and q), form=form)
 
 
-def Reflection() -> Group:  # noqa: N802
+def Reflection() -> Group:
     """The two elements u -> u and u -> -u of one coordinate."""
     return Group("Z2", 1, (), (sp.ImmutableMatrix([[-1]]),), compact=True, form=sp.ImmutableMatrix([[1]]))
 
 
-def GL(n: int) -> Group:  # noqa: N802
+def GL(n: int) -> Group:
     """All invertible linear maps of R^n."""
     basis = tuple(_unit(n, i, j) for i in range(n) for j in range(n))
     return Group(f"GL({n})", n, basis, (sp.ImmutableMatrix(sp.eye(n) - 2 * _unit(n, 0, 0)),))
 
 
-def Translation(n: int) -> Group:  # noqa: N802
+def Translation(n: int) -> Group:
     """Shifts u -> u + t of R^n; the element is the vector t."""
     basis = tuple(_unit(n + 1, i, n) for i in range(n))
     return Group(f"R^{n}" if n > 1 else "R", n, basis, affine=True, element="vector")
 
 
-def PositiveScaling(n: int) -> Group:  # noqa: N802
+def PositiveScaling(n: int) -> Group:
     """Diagonal maps u_i -> exp(t_i) u_i; the element is the vector of logarithms t."""
     basis = tuple(_unit(n, i, i) for i in range(n))
     return Group(f"PositiveScaling({n})", n, basis, element="vector")
 
 
-def SignedPermutation(n: int) -> Group:  # noqa: N802
+def SignedPermutation(n: int) -> Group:
     """Permutations of the coordinates with signs (the hyperoctahedral group)."""
     swaps = []
     for i in range(n - 1):

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 from torch.nn.utils.parametrize import is_parametrized
 
 from symdiscover.errors import NotAdmissible, SymmetryError
@@ -186,7 +187,7 @@ def _sequential(module: nn.Module) -> bool:
 
 
 def _layers(model: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
-    """Every layer in the order in which it runs; unlike in `named_children`, one that runs twice comes twice."""
+    """Every layer in the order in which it runs; one that runs twice comes twice (not so: `named_children`)."""
     for name, module in model._modules.items():
         if module is not None:
             inside = (
@@ -211,13 +212,13 @@ def _plain_parameters(model: nn.Module) -> frozenset[str]:
 
 def _span(parameter: torch.Tensor) -> tuple[object, int, int]:
     """The storage of a tensor and the range of bytes that it spans there."""
+    if parameter.is_meta or is_lazy(parameter):  # no memory yet
+        return id(parameter), 0, 1
     size = parameter.element_size()
-    low = parameter.storage_offset() * size
-    reach = sum((n - 1) * step for n, step in zip(parameter.shape, parameter.stride(), strict=True)) * size
-    storage: object = (
-        id(parameter) if parameter.is_meta else (parameter.device, parameter.untyped_storage().data_ptr())
-    )
-    return storage, low, low + reach + size if parameter.numel() else low
+    low = int(parameter.storage_offset()) * size
+    reach = sum(int(n - 1) * int(step) for n, step in zip(parameter.shape, parameter.stride(), strict=True))
+    high = low + (reach + 1) * size if parameter.numel() else low
+    return (parameter.device, parameter.untyped_storage().data_ptr()), low, high
 
 
 def _proof(name: str, module: nn.Module) -> Homogeneity | NotAdmissible:

@@ -62,7 +62,7 @@ def _normalised(part: sp.Expr, loss: Loss) -> sp.Expr:
     if not part.is_Add:
         return part
     dependent = part.as_independent(*loss.variables, as_Add=True)[1]
-    content, primitive = dependent.as_content_primitive() if dependent.is_Add else (1, dependent)
+    _, primitive = dependent.as_content_primitive() if dependent.is_Add else (1, dependent)
     return -primitive if primitive.could_extract_minus_sign() else primitive
 
 
@@ -77,9 +77,9 @@ def _take_out(expression: sp.Expr, inner: sp.Expr, slot: sp.Symbol, loss: Loss) 
         first = sp.Add.make_args(inner)[0]
         for term in sp.Add.make_args(dependent[1]):
             ratio = sp.cancel(term / first) if term.free_symbols == first.free_symbols else None
-            if ratio is not None and not ratio.free_symbols & set(loss.variables):
-                if sp.expand(dependent[1] - ratio * inner) == 0:
-                    return ratio * slot + dependent[0]
+            constant = ratio is not None and not ratio.free_symbols & set(loss.variables)
+            if constant and sp.expand(dependent[1] - ratio * inner) == 0:
+                return ratio * slot + dependent[0]
     if not expression.args:
         return expression
     return expression.func(*[_take_out(argument, inner, slot, loss) for argument in expression.args])

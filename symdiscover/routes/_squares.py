@@ -14,8 +14,7 @@ from symdiscover.identity import expanded_terms
 from symdiscover.loss import Loss
 from symdiscover.rounding import evaluate_digits
 from symdiscover.routes._outer import Composition
-from symdiscover.symmetry import Chart, Symmetry, coordinate_symbols
-
+from symdiscover.symmetry import Chart, Kind, Symmetry, coordinate_symbols
 
 #: A square is not completed where what it leaves has more terms than this.
 TERMS = 3_000
@@ -139,7 +138,7 @@ def orthogonal_symmetry(loss: Loss, composition: Composition, done: Squares, rou
     chart = Chart(loss.variables, u, (*forward, *stay), tuple(inverse))
     reduced = composition.at(sp.Add(*terms, done.rest.xreplace(stay)))
     group = group_of_signature(positives, len(ordered) - positives)
-    kind = "closed-form" if group.dimension else "discrete"
+    kind: Kind = "closed-form" if group.dimension else "discrete"
     return Symmetry(loss, group, chart, kind=kind, route=route, reduced=reduced)
 
 

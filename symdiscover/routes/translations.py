@@ -53,7 +53,7 @@ class Quotient:
 
 def quotient(loss: Loss) -> Quotient:
     """Divide the translations of a loss out; without any, the reduced loss is the loss itself."""
-    vectors = [vector for vector in _null_vectors(loss)]
+    vectors = _null_vectors(loss)
     pivots: list[sp.Symbol] = []
     shifts: dict[sp.Symbol, sp.Expr] = {}
     for vector in vectors:

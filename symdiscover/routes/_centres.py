@@ -1,0 +1,182 @@
+"""Where a function may be symmetric: centres of reflections and periods, read off its expression. Guesses, all of them."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+
+import networkx as nx
+import sympy as sp
+
+from symdiscover.identity import expanded_terms
+from symdiscover.loss import Loss
+
+_PERIODIC = (sp.sin, sp.cos, sp.tan, sp.cot)
+#: Limits: subexpressions looked at, terms that are expanded, degree, guesses returned, nodes of the graph.
+NODES, TERMS, DEGREE, GUESSES, GRAPH = 400, 400, 16, 24, 600
+
+
+def centres(expression: sp.Expr, x: sp.Symbol, variables: Sequence[sp.Symbol]) -> list[sp.Expr]:
+    """Guesses c for reflections x -> 2 c - x, zero first: c is affine in the other variables.
+
+    A polynomial part a x^d + b x^(d - 1) + ... has the centre -b / (d a); a sine or cosine of a x + b also those a quarter
+    period apart.
+
+    Examples
+    --------
+    >>> x, y = sp.symbols("x y", real=True)
+    >>> centres(x**4 + 4*x**3 + (x - y)**2*sp.cos(3*y), x, [x, y])
+    [0, -1, y]
+    """
+    guesses: dict[sp.Expr, None] = {sp.Integer(0): None}
+    for node in itertools.islice(_nodes(expression), NODES):
+        if x not in node.free_symbols:
+            continue
+        vertex = _vertex(node, x, variables)
+        if vertex is None:
+            continue
+        guesses[vertex] = None
+    for call in sorted(expression.atoms(*_PERIODIC), key=str):
+        slope, vertex = sp.diff(call.args[0], x), _vertex(call.args[0], x, variables)
+        if vertex is not None and slope != 0 and not slope.free_symbols & set(variables):
+            for k in (1, 2, 3, -1):
+                guesses[sp.expand(vertex + k * sp.pi / (2 * slope))] = None
+    return sorted(guesses, key=lambda c: (bool(c.free_symbols & set(variables)), c != 0))[:GUESSES]
+
+
+def _vertex(node: sp.Expr, x: sp.Symbol, variables: Sequence[sp.Symbol]) -> sp.Expr | None:
+    """The centre of the part of a sum that is a polynomial in x; None where it is not affine in the others."""
+    if node == x or not isinstance(node, sp.Expr) or expanded_terms(node) > TERMS:
+        return None
+    terms = [t for t in sp.Add.make_args(node) if x in t.free_symbols and t.is_polynomial(x)]
+    if not terms:
+        return None
+    polynomial = sp.Poly(sp.Add(*terms), x)
+    degree = polynomial.degree()
+    if not 1 <= degree <= DEGREE:
+        return None
+    if degree == 1:  # the constant term belongs to the zero of a linear part
+        terms += [t for t in sp.Add.make_args(node) if x not in t.free_symbols]
+        polynomial = sp.Poly(sp.Add(*terms), x)
+    centre = sp.cancel(-polynomial.coeff_monomial(x ** (degree - 1)) / (degree * polynomial.coeff_monomial(x**degree)))
+    others = [y for y in variables if y != x]
+    if not others:
+        return centre
+    if not centre.is_polynomial(*others) or sp.Poly(centre, *others).total_degree() > 1:
+        return None
+    return None if any(sp.diff(centre, y).free_symbols for y in others) else sp.expand(centre)
+
+
+def _nodes(expression: sp.Expr) -> Iterator[sp.Expr]:
+    seen: set[sp.Basic] = set()
+    for node in sp.preorder_traversal(expression):
+        if node not in seen:
+            seen.add(node)
+            yield node
+
+
+def common_centres(loss: Loss) -> Iterator[tuple[sp.Expr, ...]]:
+    """Guesses for the centre of all variables at once.
+
+    For a polynomial of degree d with leading part P and next part N, that is N + c . grad P = 0; else the common zero
+    of linear forms.
+    """
+    variables = loss.variables
+    systems = []
+    if loss.expression.is_polynomial(*variables) and expanded_terms(loss.expression) <= TERMS:
+        polynomial = sp.Poly(loss.expression, *variables)
+        degree = polynomial.total_degree()
+        parts = {d: [(m, a) for m, a in polynomial.terms() if sum(m) == d] for d in (degree, degree - 1)}
+        leading, following = (
+            sp.Add(*[a * sp.prod(x**k for x, k in zip(variables, m, strict=True)) for m, a in parts[d]])
+            for d in (degree, degree - 1)
+        )
+        shift = sp.symbols(f"c1:{len(variables) + 1}", cls=sp.Dummy)
+        condition = following + sp.Add(*[c * sp.diff(leading, x) for c, x in zip(shift, variables, strict=True)])
+        systems.append((sp.Poly(condition, *variables).coeffs(), shift))
+    else:
+        forms = linear_forms(loss)
+        if len(forms) <= 6:
+            systems += [(list(chosen), variables) for chosen in itertools.combinations(forms, len(variables))]
+    for equations, unknowns in systems[:GUESSES]:
+        solutions = sp.linsolve(equations, unknowns)
+        for solution in solutions:
+            yield tuple(entry.xreplace(dict.fromkeys(unknowns, sp.Integer(0))) for entry in solution)
+
+
+def linear_forms(loss: Loss) -> list[sp.Expr]:
+    """The affine functions of the variables that stand in the expression as bases of powers or arguments."""
+    forms: dict[sp.Expr, None] = {}
+    for node in itertools.islice(_nodes(loss.expression), NODES):
+        if not (node.is_Pow or isinstance(node, sp.Function)):
+            continue
+        base = node.args[0]
+        used = base.free_symbols & set(loss.variables)
+        if used and base.is_polynomial(*used) and sp.Poly(base, *used).total_degree() == 1:
+            forms[base] = None
+    return list(forms)
+
+
+def periods(loss: Loss) -> dict[sp.Symbol, sp.Expr]:
+    """For each variable the period of all its sines and cosines of linear arguments together."""
+    result = {}
+    for x in loss.variables:
+        slopes = []
+        for call in sorted(loss.expression.atoms(*_PERIODIC), key=str):
+            slope = sp.diff(call.args[0], x)
+            if slope != 0 and not slope.free_symbols & set(loss.variables):
+                slopes.append(slope)
+        ratios = [sp.cancel(slope / slopes[0]) for slope in slopes]
+        if ratios and all(ratio.is_Rational for ratio in ratios):
+            common = sp.Rational(
+                functools.reduce(math.gcd, [int(abs(r.p)) for r in ratios]),
+                functools.reduce(math.lcm, [int(r.q) for r in ratios]),
+            )
+            period = 2 * sp.pi / (slopes[0] * common)
+            result[x] = -period if period.could_extract_minus_sign() else period
+    return result
+
+
+def automorphisms(expression: sp.Expr, variables: Sequence[sp.Symbol]) -> Iterator[list[int]]:
+    """Permutations of the variables under which the graph of the expression stays the same: generators of all.
+
+    For each variable k and each later j, one that takes k to j and fixes all variables before k.
+
+    Examples
+    --------
+    >>> a, b, c, d = sp.symbols("a b c d", real=True)
+    >>> list(automorphisms(a*sp.sin(b) + c*sp.sin(d), [a, b, c, d]))
+    [[2, 3, 0, 1]]
+    """
+    if sum(1 for _ in itertools.islice(_nodes(expression), GRAPH)) == GRAPH:
+        return
+    for k, j in itertools.combinations(range(len(variables)), 2):
+        fixed = {x: f"fixed {i}" for i, x in enumerate(variables[:k])}
+        before = _graph(expression, variables, fixed | {variables[k]: "moved"})
+        after = _graph(expression, variables, fixed | {variables[j]: "moved"})
+        mapping = nx.vf2pp_isomorphism(before, after, node_label="label")
+        if mapping is not None:
+            yield [variables.index(mapping[x]) for x in variables]
+
+
+def _graph(expression: sp.Expr, variables: Sequence[sp.Symbol], labels: dict[sp.Symbol, str]) -> nx.DiGraph:
+    """The expression as a graph; arguments whose order matters hang on nodes that number them."""
+    graph = nx.DiGraph()
+    for node in _nodes(expression):
+        if node in variables:
+            graph.add_node(node, label=labels.get(node, "variable"))
+            continue
+        graph.add_node(node, label=type(node).__name__ if node.args else str(node))
+        unordered = node.is_Add or node.is_Mul or isinstance(node, sp.Max | sp.Min)
+        for place, argument in enumerate(node.args):
+            if unordered:
+                graph.add_edge(node, argument)
+            else:
+                graph.add_node((node, place), label=f"argument {place}")
+                graph.add_edge(node, (node, place))
+                graph.add_edge((node, place), argument)
+    for x in variables:
+        graph.add_node(x, label=labels.get(x, "variable"))
+    return graph
