@@ -57,11 +57,18 @@ class Action:
     certificate: Certificate | None = None
     constants: Mapping[str, Any] = field(default_factory=dict)
     _module: types.ModuleType = field(init=False, repr=False)
+    _composes: bool = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "constants", dict(self.constants))
-        # Loaded here, not at the first call: that may be one which torch.compile traces.
+        self._prepare()
+
+    def _prepare(self) -> None:
+        # Not left to the first call: that may be one which torch.compile traces.
         object.__setattr__(self, "_module", load(self.source))
+        by_matrices = bool(self.group.basis or self.group.discrete)
+        composes = by_matrices or self.certificate is None or self.certificate.group_law
+        object.__setattr__(self, "_composes", composes)
 
     def __call__(self, element: Any, point: torch.Tensor) -> torch.Tensor:
         """Move points: element (...) or (..., k) or (..., m, m) by group, point (..., n); batch shapes broadcast.
@@ -147,7 +154,7 @@ class Action:
         """
         return self._arithmetic("image") if self.group.element == "angle" else None
 
-    def at(self, **constants: Any) -> Action:
+    def at(self, /, **constants: Any) -> Action:
         """The same action with values for symbolic constants: positive numbers, or tensors of them.
 
         Raises
@@ -214,17 +221,17 @@ class Action:
         return (lambda *arguments: function(*arguments, **values)) if values else function
 
     def _require_group_law(self) -> None:
-        by_hand = not (self.group.basis or self.group.discrete)
-        if by_hand and self.certificate is not None and not self.certificate.group_law:
+        if not self._composes:
             raise SymmetryError(
                 "it was not proved that this map composes: its elements have no product and no inverse"
             )
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_module"}
+        return {name: value for name, value in self.__dict__.items() if not name.startswith("_")}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
-        self.__dict__.update(state, _module=load(state["source"]))
+        self.__dict__.update(state)
+        self._prepare()
 
     def __repr__(self) -> str:
         return f"Action({self.group.name}, {self.status})"

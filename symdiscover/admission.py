@@ -27,7 +27,7 @@ _MAX_BITS = int(MAX_COMPUTED_DIGITS * _BITS_PER_DIGIT)
 # Numbers that are gone when the node is complete, such as the common denominator of a sum, may be longer.
 _MAX_WORK_BITS = 2**16
 _SMALL_BITS = 20
-_PIECEWISE = (sp.Abs, sp.sign, sp.floor, sp.ceiling, sp.Max, sp.Min, sp.Piecewise)
+_PIECEWISE = (sp.Abs, sp.sign, sp.floor, sp.ceiling, sp.Max, sp.Min, sp.atan2, sp.Piecewise)
 _KNOWN = (
     *RULES,
     sp.Pow, sp.Symbol, sp.Rational, sp.Piecewise, ExprCondPair, Relational, sp.And, sp.Or, BooleanAtom,
@@ -51,7 +51,9 @@ class Admission:
     def __init__(self, scale: int = 1) -> None:
         self.most_nodes = MAX_SIZE * scale
         self.enclose = Enclosure()
-        self._points = [Enclosure(_point(digits)) for digits in (0, 4, 8, 16, 32)]
+        self._points = [
+            Enclosure(_point(sign * 2.0**power)) for power in (14, 6, 0, -6, -20) for sign in (1, -1)
+        ]
         self._sizes: dict[sp.Basic, int] = {}
         self._depths: dict[sp.Basic, int] = {}
         self._roots = 0
@@ -88,7 +90,7 @@ class Admission:
         return isinstance(expr, _KNOWN) and all(self.is_known(arg) for arg in expr.args)
 
     def _vanishes(self, expr: sp.Expr) -> bool:
-        """Whether 60 digits cannot tell the expression from 0 at any of five points of different size.
+        """Whether 60 digits cannot tell the expression from 0 at any of ten points of different size.
 
         This finds sin(x)**2 + cos(x)**2 - 1, which SymPy does not reduce. Expressions of pieces are left
         alone: they may well vanish at all the points and be something else further out.
@@ -135,9 +137,14 @@ class Admission:
             raise ExpressionError(f"the exponent {exponent} of a number has too large a denominator")
 
 
-def _point(digits: int) -> Callable[[sp.Symbol], Interval]:
-    """A fixed point whose coordinates, each drawn by its name, lie in (1/2, 5/2) times 2**-digits."""
-    return lambda symbol: exactly(random.Random(f"{digits} {symbol}").uniform(0.5, 2.5) / 2**digits)
+def _point(scale: float) -> Callable[[sp.Symbol], Interval]:
+    """A fixed point: every coordinate, drawn by its name, lies between 1/2 and 5/2 times the scale."""
+
+    def coordinate(symbol: sp.Symbol) -> Interval:
+        value = random.Random(f"{scale} {symbol}").uniform(0.5, 2.5) * scale
+        return exactly(abs(value) if symbol.is_nonnegative else value)
+
+    return coordinate
 
 
 def _bits(number: sp.Rational) -> int:

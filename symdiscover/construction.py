@@ -7,6 +7,7 @@ large is refused before it is computed, and what their signs decide is not asked
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -49,13 +50,27 @@ class Construction(Admission):
 
     def product(self, factors: Sequence[sp.Expr]) -> sp.Expr:
         self.bound_work(factors)
-        return sp.S.Zero if sp.S.Zero in factors else self._call(sp.Mul, *factors)
+        if sp.S.Zero in factors:
+            return sp.S.Zero
+        flat = [factor for operand in factors for factor in sp.Mul.make_args(operand)]
+        pieces = Counter(factor for factor in flat if isinstance(factor, sp.Piecewise))
+        if any(count > 1 for count in pieces.values()):
+            powers = [self.power(piece, sp.Integer(count)) for piece, count in pieces.items()]
+            factors = [*powers, *(factor for factor in flat if factor not in pieces)]
+        return self._call(sp.Mul, *factors)
 
     def power(self, base: sp.Expr, exponent: sp.Expr) -> sp.Expr:
         """b**e, for e = p/q with q odd the real root: sign(b) |b|**e for p odd, |b|**e for p even."""
         sign, size = self.enclose(base), self.enclose(exponent)
         if size.fixed and max(abs(size.low), abs(size.high)) > MAX_EXPONENT:
             raise ExpressionError(f"an exponent is above the limit of {MAX_EXPONENT} in absolute value")
+        if exponent in (0, 1):
+            return base if exponent == 1 else sp.S.One
+        if isinstance(base, sp.Piecewise):
+            # SymPy would do this too, but with complex roots and by solving the conditions.
+            return self.piecewise(
+                [(self.power(value, exponent), condition) for value, condition in base.args]
+            )
         if exponent.is_Rational and not exponent.is_Integer and exponent.q % 2 and sign.low < 0:
             # The base is written twice, and again in every root around this one.
             if 2 * self.size(base) > self.most_nodes:
@@ -68,10 +83,12 @@ class Construction(Admission):
                 return self._power_of_power(base, exponent)
         if exponent.is_Rational:
             self.bound_power(base, exponent)
+            if isinstance(base, sp.Pow):
+                return self.power(base.base, self.product([base.exp, exponent]))
             if isinstance(base, sp.Mul):
                 return self._power_of_product(base, exponent)
-            if isinstance(base, sp.Add | sp.Piecewise) and exponent not in (0, 1):
-                # SymPy asks first whether each term is infinite, and takes the power into the branches.
+            if isinstance(base, sp.Add):
+                # There is nothing to evaluate, but SymPy asks first whether a term is infinite.
                 return self._call(sp.Pow, base, exponent, evaluate=False)
             return self._call(sp.Pow, base, exponent)
         if base in (sp.S.Zero, sp.S.One):
@@ -115,6 +132,12 @@ class Construction(Admission):
             return expr if values.low >= 0 else self.product([sp.S.NegativeOne, expr])
         if values.fixed:
             raise OutsideDomain("the sign of a number that cannot be told from 0")
+        if isinstance(expr, sp.Mul):
+            # Out of the product come the factors with a sign and the powers, as they come out when alone.
+            apart = [f for f in expr.args if self.enclose(f).low >= 0 or f.is_Rational or f.is_Pow]
+            if apart:
+                rest = self.product([f for f in expr.args if f not in apart])
+                return self.product([*map(self.magnitude, apart), self.magnitude(rest)])
         return self._call(sp.Abs, expr)
 
     def signum(self, expr: sp.Expr) -> sp.Expr:
@@ -224,6 +247,9 @@ class Construction(Admission):
 
     def _with_real_roots(self, expr: Any) -> Any:
         """The product of real roots where SymPy has merged powers, as in exp(log(x)/3)."""
+        if isinstance(expr, sp.Mul) and any(isinstance(factor, sp.Mul) for factor in expr.args):
+            # SymPy leaves (-x*y)**3, the product of two merged powers, as a product within a product.
+            expr = sp.Mul(*expr.args)
         factors = sp.Mul.make_args(expr)
         roots = [factor for factor in factors if self._is_complex_root(factor)]
         if not roots:

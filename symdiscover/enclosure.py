@@ -91,7 +91,7 @@ class Enclosure:
         return Interval(min(branch.low for branch in taken), max(branch.high for branch in taken))
 
     def holds(self, condition: Boolean) -> bool | None:
-        """Whether the condition holds on the whole box (True) or nowhere (False); None where neither is certain."""
+        """True if the condition certainly holds on the whole box, False if nowhere, None if neither is sure."""
         if isinstance(condition, Relational):
             return decide(condition.func, self(condition.lhs - condition.rhs))
         if isinstance(condition, sp.And | sp.Or):

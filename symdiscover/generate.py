@@ -55,10 +55,10 @@ class TorchLoss:
 
 
 @overload
-def to_torch(claim: Loss, **constants: Any) -> TorchLoss: ...
+def to_torch(claim: Loss, /, **constants: Any) -> TorchLoss: ...
 @overload
-def to_torch(claim: Certificate, **constants: Any) -> Action: ...
-def to_torch(claim: Loss | Certificate, **constants: Any) -> TorchLoss | Action:
+def to_torch(claim: Certificate, /, **constants: Any) -> Action: ...
+def to_torch(claim: Loss | Certificate, /, **constants: Any) -> TorchLoss | Action:
     """Generate torch code: a callable for a loss, an `Action` for a certificate.
 
     Every status but ``refuted`` is accepted; the action carries it.

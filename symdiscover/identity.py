@@ -81,6 +81,9 @@ def decide_zero(
     'refuted'
     """
     expression = sp.sympify(expression, strict=True)
+    if conditions and expression.has(sp.Piecewise):
+        given: dict[sp.Basic, sp.Basic] = dict.fromkeys(conditions, sp.true)
+        expression = expression.xreplace(given | {sp.Not(condition): sp.false for condition in conditions})
     if expression == 0:
         return Verdict("proved", "structure")
     for point in sample_points(expression, seed, 3, conditions):
@@ -139,9 +142,18 @@ def _tested(expression: sp.Expr, seed: int, conditions: Sequence[sp.Basic]) -> V
         agreed += zero is True
     if not agreed:
         return Verdict("unchecked", "no sample point where it is real and finite", str(expression)[:200])
-    if expression.is_rational_function(*expression.free_symbols):
+    if _is_rational(expression):
         return Verdict("identity-tested", f"{agreed} random rational points, exactly (Schwartz-Zippel)")
     return Verdict("numerical", f"{agreed} points in {LOW} and {HIGH} digits")
+
+
+def _is_rational(expression: sp.Expr) -> bool:
+    """Whether it is a rational function over the rational numbers: then its values are computed exactly."""
+    if expression.is_Pow:
+        return bool(expression.exp.is_Integer) and _is_rational(expression.base)
+    if expression.is_Add or expression.is_Mul:
+        return all(map(_is_rational, expression.args))
+    return bool(expression.is_Symbol or expression.is_Rational)
 
 
 def _refuted(expression: sp.Expr, point: Point) -> Verdict:

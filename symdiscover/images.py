@@ -60,10 +60,10 @@ def refutation(
 ) -> NotInvariant:
     """The error that says why the claim is false, and where."""
     where = {s.name: str(v) for s, v in point.items()}
-    listed = ", ".join(f"{name} = {value}" for name, value in where.items())
+    listed = "at " + ", ".join(f"{name} = {value}" for name, value in where.items()) if where else "everywhere"
     size = "" if residual is None else f" (residual {residual})"
     return NotInvariant(
-        f"{symmetry.group.name} does not leave {symmetry.loss} unchanged: {reason}{size} at {listed}",
+        f"{symmetry.group.name} does not leave {symmetry.loss} unchanged: {reason}{size} {listed}",
         residual,
         where,
     )

@@ -17,6 +17,7 @@ import sympy as sp
 from symdiscover.errors import SymmetryError
 from symdiscover.expression import parse
 from symdiscover.group import ElementKind, Group
+from symdiscover.identity import decide_zero
 from symdiscover.loss import Loss
 from symdiscover.notation import RESERVED
 from symdiscover.symmetry import Chart, Kind, Symmetry
@@ -116,6 +117,11 @@ def from_literal(data: Any) -> Symmetry:
     ExpressionError
         If a text is no expression.
     """
+    return read_literal(data)[0]
+
+
+def read_literal(data: Any) -> tuple[Symmetry, bool]:
+    """The claim, and whether its map is the one that its group and chart give."""
     if not isinstance(data, Mapping) or type(data.get("schema")) is not int:
         raise SymmetryError("no saved action: SYMMETRY is missing or has another shape")
     if data["schema"] > SCHEMA:
@@ -123,7 +129,7 @@ def from_literal(data: Any) -> Symmetry:
     _check(data, _FIELDS, "SYMMETRY")
     _check(data["group"], _GROUP_FIELDS, "the group of SYMMETRY")
     try:
-        return _Claim(data).symmetry()
+        return _Claim(data).read()
     except SymmetryError:
         raise
     except (LookupError, TypeError, ValueError, AttributeError) as error:
@@ -212,7 +218,7 @@ class _Claim:
         self.data = data
         self.loss = Loss(*self._loss(), data["name"])
 
-    def symmetry(self) -> Symmetry:
+    def read(self) -> tuple[Symmetry, bool]:
         data, loss = self.data, self.loss
         if data["kind"] not in get_args(Kind):
             raise SymmetryError(f"no saved action: there is no kind {data['kind'][:40]!r}")
@@ -231,12 +237,13 @@ class _Claim:
         parameters = tuple(sp.Symbol(name, real=True) for name in data["parameters"])
         bare = Symmetry(loss, group, chart, data["kind"], data["route"], reduced, (), (), data["note"])
         if not (group.basis or group.discrete):
-            return replace(bare, parameters=parameters, map=self._map())
-        symmetry = replace(bare, parameters=parameters, map=None)
-        written = None if symmetry.map is None else [str(image) for image in symmetry.map]
+            return replace(bare, parameters=parameters, map=self._map()), True
+        own = replace(bare, parameters=parameters, map=None)
+        written = None if own.map is None else [str(image) for image in own.map]
         if data["map"] in (written, None):
-            return symmetry
-        return replace(symmetry, parameters=parameters, map=self._map())
+            return own, True
+        claimed = replace(own, parameters=parameters, map=self._map())
+        return claimed, _same(claimed, own)
 
     def _map(self) -> tuple[sp.Expr, ...]:
         if self.data["map"] is None:
@@ -292,6 +299,15 @@ class _Claim:
             if text in ("-1", "1")
             else parse(text, (), self.data["positive"], SCALE).expression
         )
+
+
+def _same(claimed: Symmetry, own: Symmetry) -> bool:
+    """Whether two maps are not known to differ: routes write some of theirs in another form."""
+    if claimed.map is None or own.map is None:
+        return claimed.map == own.map
+    pairs = zip(claimed.map, own.map, strict=True)
+    conditions = own.chart.conditions
+    return all(decide_zero(a - b, conditions=conditions, thorough=False).status != "refuted" for a, b in pairs)
 
 
 def _check(data: Mapping[str, Any], fields: Mapping[str, str], where: str) -> None:

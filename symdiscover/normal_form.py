@@ -328,10 +328,15 @@ def _rewritten(e: sp.Expr) -> sp.Expr | None:
         return _SIGNS[e.func](*e.args)
     if e.is_Pow and e.base.is_Pow and not e.exp.is_Integer and e.base.base.is_real and e.base.exp.is_even:
         return sp.Abs(e.base.base) ** (e.base.exp * e.exp)
+    if e.is_Pow and not e.exp.is_Integer and e.base.has(sp.Abs, sp.sign, sp.Max, sp.Min):
+        plain_base = canonical(e.base)
+        return plain_base**e.exp if plain_base.count_ops() < e.base.count_ops() else None
     if isinstance(e, sp.sign):
         inner = canonical(e.args[0])
         if inner.is_Mul:
             return sp.Mul(*map(sp.sign, inner.args))
+        if isinstance(inner, sp.sign):
+            return inner
         if inner.is_Pow:
             return sp.sign(inner.base) if inner.exp.is_odd else sp.Integer(1)
         content, primitive = inner.as_content_primitive() if inner.is_Add else (1, inner)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NoReturn
 
 import sympy as sp
@@ -57,10 +59,16 @@ class Reader:
         return self.value(tree, 1)
 
     def value(self, node: ast.expr, depth: int) -> sp.Expr:
-        """The node as an expression; every error that leaves says where."""
+        """The node as an expression."""
         self.enter(node, depth)
-        try:
+        with self.located(node):
             return self.arithmetic(node, depth)
+
+    @contextmanager
+    def located(self, node: ast.expr) -> Iterator[None]:
+        """Every error that leaves says where."""
+        try:
+            yield
         except OutsideDomain as error:
             raise self.error(node, f"{self.shown(node)} is not finite and real: {error}") from None
         except ExpressionError as error:
@@ -75,7 +83,8 @@ class Reader:
             case ast.Name(id=name):
                 return self.name(node, name)
             case ast.BinOp(op=ast.Add() | ast.Sub()):
-                return self.real.sum([self.term(sign, part, depth) for sign, part in self.terms(node, depth)])
+                parts = self.chain(node, (ast.Add, ast.Sub), depth)
+                return self.real.sum([self.term(operator, part, depth) for operator, part in parts])
             case ast.BinOp(op=ast.Mult() | ast.Div()) | ast.UnaryOp(op=ast.USub()):
                 return self.real.product(self.factors(node, depth))
             case ast.BinOp(left=base, op=ast.Pow(), right=exponent):
@@ -114,32 +123,31 @@ class Reader:
             self.symbols[name] = sp.Symbol(name, real=True)
         return self.symbols[name]
 
-    def terms(self, node: ast.expr, depth: int) -> list[tuple[int, ast.expr]]:
-        """The signed terms of a + b - c, read down its left side in a loop: long sums are not deep."""
-        found = []
-        while isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add | ast.Sub):
-            found.append((-1 if isinstance(node.op, ast.Sub) else 1, node.right))
+    def chain(
+        self, node: ast.expr, operators: tuple[type[ast.operator], ...], depth: int
+    ) -> list[tuple[ast.operator | None, ast.expr]]:
+        """The operands of a + b - c, each with the operator before it, read in a loop: long sums are not deep."""
+        found: list[tuple[ast.operator | None, ast.expr]] = []
+        while isinstance(node, ast.BinOp) and isinstance(node.op, operators):
+            found.append((node.op, node.right))
             node = node.left
             self.enter(node, depth)
-        return [(1, node), *reversed(found)]
+        return [(None, node), *reversed(found)]
 
-    def term(self, sign: int, node: ast.expr, depth: int) -> sp.Expr:
+    def term(self, operator: ast.operator | None, node: ast.expr, depth: int) -> sp.Expr:
         value = self.value(node, depth + 1)
-        return value if sign == 1 else self.real.product([sp.S.NegativeOne, value])
+        return self.real.product([sp.S.NegativeOne, value]) if isinstance(operator, ast.Sub) else value
 
     def factors(self, node: ast.expr, depth: int, inverse: bool = False) -> list[sp.Expr]:
         """The factors of a*b/c, with those of a product in a denominator one by one, as SymPy prints them."""
-        found: list[tuple[bool, ast.expr]] = []
-        while isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult | ast.Div):
-            found.append((isinstance(node.op, ast.Div), node.right))
-            node = node.left
-            self.enter(node, depth)
-        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        (_, first), *rest = self.chain(node, (ast.Mult, ast.Div), depth)
+        factors = []
+        if isinstance(first, ast.UnaryOp) and isinstance(first.op, ast.USub):
             # -(x + y)*z is a product of three, in which SymPy does not distribute the sign.
-            factors = [sp.S.NegativeOne, self.factor(node.operand, depth, inverse)]
-        else:
-            factors = [self.factor(node, depth, inverse)]
-        for divides, part in reversed(found):
+            factors, first = [sp.S.NegativeOne], first.operand
+        factors.append(self.factor(first, depth, inverse))
+        for operator, part in rest:
+            divides = isinstance(operator, ast.Div)
             if divides and isinstance(part, ast.BinOp) and isinstance(part.op, ast.Mult | ast.Div):
                 self.enter(part, depth + 1)
                 factors += self.factors(part, depth + 1, not inverse)
@@ -217,10 +225,8 @@ class Reader:
     def condition(self, node: ast.expr, depth: int) -> Boolean:
         """A comparison or a combination of them, as it stands in a Piecewise."""
         self.enter(node, depth)
-        try:
+        with self.located(node):
             return self.logic(node, depth)
-        except OutsideDomain as error:
-            raise self.error(node, f"{self.shown(node)} is not finite and real: {error}") from None
 
     def logic(self, node: ast.expr, depth: int) -> Boolean:
         match node:
@@ -240,9 +246,10 @@ class Reader:
             case ast.BoolOp(op=op, values=parts):
                 kind = sp.And if isinstance(op, ast.And) else sp.Or
                 return self.real.junction(kind, [self.condition(part, depth + 1) for part in parts])
-            case ast.BinOp(left=left, op=ast.BitAnd() | ast.BitOr() as op, right=right):
+            case ast.BinOp(op=ast.BitAnd() | ast.BitOr() as op):
                 kind = sp.And if isinstance(op, ast.BitAnd) else sp.Or
-                return self.real.junction(kind, [self.condition(part, depth + 1) for part in (left, right)])
+                parts = [part for _, part in self.chain(node, (type(op),), depth)]
+                return self.real.junction(kind, [self.condition(part, depth + 1) for part in parts])
             case ast.UnaryOp(op=ast.Not() | ast.Invert(), operand=operand):
                 return self.real.negation(self.condition(operand, depth + 1))
         raise self.error(node, f"{self.shown(node)} is no condition: compare two expressions, or write True")

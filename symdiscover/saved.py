@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import ast
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from symdiscover.budget import Deadline, call
 from symdiscover.errors import SymmetryError
-from symdiscover.literal import from_literal
+from symdiscover.literal import read_literal
 from symdiscover.source import source_of
 from symdiscover.symmetry import Certificate, Symmetry
 from symdiscover.verify import verify
@@ -83,11 +82,7 @@ def read_claim(text: str) -> tuple[Symmetry, str, bool]:
         raise SymmetryError(
             f"no saved action: the file does not hold a readable SYMMETRY ({reason})"
         ) from None
-    symmetry = from_literal(literal)
-    own_map = (
-        not (symmetry.group.basis or symmetry.group.discrete)
-        or replace(symmetry, map=None).map == symmetry.map
-    )
+    symmetry, own_map = read_literal(literal)
     return symmetry, source_of(literal, symmetry), own_map
 
 

@@ -22,8 +22,8 @@ from symdiscover.torch_printer import Generated, generate_function, helper_sourc
 
 #: Names in the generated module that a constant of the loss, which is a keyword of its functions, must not hide.
 _NAMES = """
-    act as_like at_least_single chart compose coordinates dense element exp identity image inverse inverse_chart loss
-    moved point random spectrum stack torch value
+    act as_like at_least_single chart compose coordinates dense element exp g identity image inverse inverse_chart loss
+    moved point random spectrum stack t theta torch u value x
 """.split()
 #: Longer expressions are shortened in the docstring of the module.
 SHOWN = 300

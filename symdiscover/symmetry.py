@@ -48,6 +48,13 @@ class Chart:
     inverse: tuple[tuple[sp.Symbol, sp.Expr], ...]
     conditions: tuple[sp.Basic, ...] = ()
 
+    def __post_init__(self) -> None:
+        solved = [variable for variable, _ in self.inverse]
+        if len({*self.coordinates}) != len(self.variables) or len(self.coordinates) != len(self.forward):
+            raise SymmetryError("a chart needs as many new coordinates as there are variables")
+        if len(solved) != len(self.variables) or {*solved} != {*self.variables}:
+            raise SymmetryError("a chart needs an inverse with each variable solved once")
+
     @classmethod
     def identity(cls, variables: Sequence[sp.Symbol], avoid: Iterable[sp.Symbol] = ()) -> Chart:
         """The chart u = x; no coordinate has the name of a symbol in `avoid`."""
@@ -208,7 +215,12 @@ def shortest(expression: sp.Expr) -> sp.Expr:
     expanded = sp.expand(expression)
     turns = sorted(expanded.atoms(sp.sin, sp.cos, sp.sinh, sp.cosh), key=str)
     forms = [expression, expanded, sp.collect(expanded, turns), sp.factor_terms(expanded)]
-    return min(forms, key=lambda form: form.count_ops())
+    return min(map(_rebuilt, forms), key=lambda form: form.count_ops())
+
+
+def _rebuilt(expression: sp.Expr) -> sp.Expr:
+    """The expression as SymPy evaluates it, and so as it comes back from another process: 2*(x + y) is 2*x + 2*y."""
+    return expression.func(*map(_rebuilt, expression.args)) if expression.args else expression
 
 
 def unused(parameters: Sequence[sp.Symbol], loss: Loss) -> tuple[sp.Symbol, ...]:

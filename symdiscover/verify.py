@@ -162,14 +162,22 @@ def _examine(symmetry: Symmetry) -> _Findings:
         coordinates = symmetry.chart.coordinates
     else:
         found.identities.append(_composition(symmetry))
-        at_identity = dict.fromkeys(symmetry.parameters, sp.Integer(0))
-        fields = [
-            tuple(sp.diff(image, t).xreplace(at_identity) for image in symmetry.map or ())
-            for t in symmetry.parameters
-        ]
+        fields = [_velocity(symmetry, t) for t in symmetry.parameters]
         coordinates = symmetry.loss.variables
-    found.rank = orbit_dimension(fields, coordinates) if fields else 0
+    try:
+        found.rank = orbit_dimension(fields, coordinates) if fields else 0
+    except (SymmetryError, ValueError) as error:
+        found.note = f"the orbit dimension is not known: {error}"
     return found
+
+
+def _velocity(symmetry: Symmetry, parameter: sp.Symbol) -> tuple[sp.Expr, ...]:
+    """The derivative of the written-out map by a parameter at the identity, as far as there is one."""
+    at_identity = {t: sp.Integer(0) for t in symmetry.parameters if t != parameter}
+    slopes = [sp.diff(image.xreplace(at_identity), parameter) for image in symmetry.map or ()]
+    if any(slope.has(sp.Derivative, sp.Subs) for slope in slopes):
+        return tuple(sp.nan for _ in slopes)
+    return tuple(slope.xreplace({parameter: sp.Integer(0)}) for slope in slopes)
 
 
 def _certificate(symmetry: Symmetry, found: _Findings) -> Certificate:

@@ -22,29 +22,20 @@ def check_well_formed(symmetry: Symmetry) -> None:
     """
     loss, chart, group = symmetry.loss, symmetry.chart, symmetry.group
     constants, variables, coordinates = set(loss.constants), set(loss.variables), set(chart.coordinates)
+    solved = [variable for variable, _ in chart.inverse]
     allowed: list[tuple[str, Sequence[sp.Basic], set[sp.Symbol]]] = [
         ("phi", chart.forward, variables | constants),
-        ("the reduced loss", [symmetry.reduced_loss], coordinates | constants),
-        ("the generators", [*group.basis, *group.discrete], constants),
+        *[
+            (f"psi for {variable}", [expression], coordinates | constants | set(solved[:place]))
+            for place, (variable, expression) in enumerate(chart.inverse)
+        ],
+        ("the list of generators", [*group.basis, *group.discrete], constants),
         ("the form", [] if group.form is None else [group.form], constants),
         ("the map", symmetry.map or (), variables | constants | set(symmetry.parameters)),
-        ("the conditions", chart.conditions, variables | constants),
+        ("the list of conditions", chart.conditions, variables | constants),
     ]
-    solved: set[sp.Symbol] = set()
-    for variable, expression in chart.inverse:
-        allowed.append((f"psi for {variable}", [expression], coordinates | constants | solved))
-        solved.add(variable)
-    for where, expressions, symbols in allowed:
-        foreign = set().union(*(sp.sympify(e, strict=True).free_symbols for e in expressions)) - symbols
-        if foreign:
-            raise SymmetryError(
-                f"{where} uses {', '.join(sorted(map(str, foreign)))}, which it may not depend on"
-            )
-    distinct = len(coordinates) == len(chart.coordinates) == len(chart.forward) == len(loss.variables)
-    if not distinct or solved != variables or len(chart.inverse) != len(solved):
-        raise SymmetryError(
-            "a chart needs as many new coordinates as there are variables, each variable solved once"
-        )
+    _uses_only(allowed)
+    _uses_only([("the reduced loss", [symmetry.reduced_loss], coordinates | constants)])
     if not (group.basis or group.discrete or symmetry.map):
         raise SymmetryError(
             f"{symmetry.group.name} has neither generators nor a map: there is nothing to prove"
@@ -55,6 +46,15 @@ def check_well_formed(symmetry: Symmetry) -> None:
         )
     _well_named(symmetry)
     _consistent(group)
+
+
+def _uses_only(allowed: Sequence[tuple[str, Sequence[sp.Basic], set[sp.Symbol]]]) -> None:
+    for where, expressions, symbols in allowed:
+        foreign = set().union(*(sp.sympify(e, strict=True).free_symbols for e in expressions)) - symbols
+        if foreign:
+            raise SymmetryError(
+                f"{where} uses {', '.join(sorted(map(str, foreign)))}, which it may not depend on"
+            )
 
 
 def _well_named(symmetry: Symmetry) -> None:
@@ -79,10 +79,6 @@ def _consistent(group: Group) -> None:
     for matrix in group.discrete:
         if is_zero(matrix.det()):
             raise SymmetryError(f"a discrete generator of {group.name} is not invertible")
-    if group.element in ("angle", "time") and len(group.basis) > 1:
-        raise SymmetryError(
-            f"{group.name} has {len(group.basis)} generators: its elements are no {group.element}s"
-        )
     if group.element == "angle" and group.basis:
         (turn,) = group.basis
         if not all(is_zero(entry) for entry in turn**3 + turn):

@@ -35,6 +35,8 @@ from teleport.schedule import either as either
 from teleport.schedule import every as every
 from teleport.schedule import first as first
 from teleport.schedule import never as never
+from teleport.teleporter import Move as Move
+from teleport.teleporter import Teleporter as Teleporter
 from teleport.trajectory import TeleportRecord as TeleportRecord
 from teleport.trajectory import Trajectory as Trajectory
 
@@ -49,10 +51,12 @@ __all__ = [
     "Ascent",
     "AscentSettings",
     "Clock",
+    "Move",
     "Optimum",
     "PaperSettings",
     "PointAction",
     "TeleportRecord",
+    "Teleporter",
     "Trajectory",
     "ascend",
     "at",

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from symdiscover.cli import Parser, guarded, read_loss
+from symdiscover.console import Parser, output, read_loss, run
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,8 +26,7 @@ OPTIMIZERS = ("gd", "momentum", "adagrad", "rmsprop", "adam")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit status."""
-    options = _parser().parse_args(arguments)
-    return guarded(options.command, options, "teleport")
+    return run(_parser(), arguments)
 
 
 def _parser() -> Parser:
@@ -165,7 +164,7 @@ def _loss(text: str, variables: str | None, assignments: str) -> Loss:
             raise ExpressionError(f"--constants takes name=value, name=value ..., not {part!r}")
         given[name.strip()] = value.strip()
     known = text.strip() in catalogue.names()
-    loss = read_loss(text, variables, ",".join(given))
+    loss = read_loss(text, variables, None if known else ",".join(given))
     defaults = catalogue.load(text.strip()).constants if known else {}
     return loss.at({**defaults, **given})
 

@@ -314,11 +314,13 @@ class Teleporter:
         with torch.enable_grad():
             loss = self._loss(x, y)
             if not loss.requires_grad:
-                return float(loss), {name: torch.zeros_like(value) for name, value in trained.items()}
+                return float(loss.detach()), {
+                    name: torch.zeros_like(value) for name, value in trained.items()
+                }
             values = torch.autograd.grad(
                 loss, list(trained.values()), allow_unused=True, materialize_grads=True
             )
-        return float(loss), dict(zip(trained, values, strict=True))
+        return float(loss.detach()), dict(zip(trained, values, strict=True))
 
     def _optimum(self, squared: Tensors) -> tuple[Tensor, Tensors]:
         """log s of all pairs by alternating exact optima, and the squared gradients there by equivariance."""

@@ -42,7 +42,14 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("symdiscover.cli", "teleport.cli"),
 )
 # `generate` holds the verb `to_torch`: a module of that name, once loaded, would hide the function.
-TORCH = ("symdiscover.generate", "symdiscover.action", "symdiscover.elements", "symdiscover.network")
+TORCH = (
+    "symdiscover.generate",
+    "symdiscover.action",
+    "symdiscover.elements",
+    "symdiscover.invariance",
+    "symdiscover.plot",
+    "symdiscover.network",
+)
 # What stands at the end of the line and speaks to people: it may name every package.
 FRONT = ("teleport.cli", "teleport.demo", "teleport.experiments")
 # Import name -> distribution, where they differ.
@@ -160,7 +167,9 @@ def drawing_outside_plot(imports: list[Import]) -> list[Import]:
     return [
         i
         for i in imports
-        if i.at_import and inside(i.target, "matplotlib") and not i.importer.endswith(".plot")
+        if i.at_import
+        and inside(i.target, "matplotlib")
+        and not (i.importer.endswith(".plot") or inside(i.importer, "teleport.experiments"))
     ]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections import Counter
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -28,24 +28,35 @@ def test_law(name: str, law: str) -> None:
         assert verdicts and all(verdicts), f"{law} fails for {subject.name}: {verdicts}"
 
 
+@cache
+def rejections(
+    law: str, wrong: str, name: str, everything: bool = False
+) -> tuple[tuple[str, list[bool] | None], ...]:
+    """The verdicts of a law on a wrong map, for each subject of a name; None where the map is not wrong."""
+    check = LAWS[law].fails[wrong]
+    return tuple((subject.name, check(subject)) for subject in subjects(name, everything))
+
+
 @pytest.mark.parametrize("law", LAWS)
 @pytest.mark.parametrize("name", NAMES)
 def test_twin(name: str, law: str) -> None:
-    for subject in subjects(name):
-        for wrong, check in LAWS[law].fails.items():
-            verdicts = check(subject)
+    for wrong in LAWS[law].fails:
+        for subject, verdicts in rejections(law, wrong, name):
             assert verdicts is None or (verdicts and not any(verdicts)), (
-                f"{law} accepts {subject.name} with the wrong map {wrong!r}: {verdicts}"
+                f"{law} accepts {subject} with the wrong map {wrong!r}: {verdicts}"
             )
 
 
-@pytest.mark.parametrize("law", LAWS)
-def test_every_wrong_map_is_offered(law: str) -> None:
+@pytest.mark.parametrize(("law", "wrong"), [(law, wrong) for law in LAWS for wrong in LAWS[law].fails])
+def test_every_wrong_map_is_offered(law: str, wrong: str) -> None:
     """A wrong map that applies to no subject would test nothing."""
-    some = [s for name in NAMES[::2] for s in subjects(name)]
-    offered = Counter(wrong for wrong, check in LAWS[law].fails.items() for s in some if check(s) is not None)
-    assert set(offered) == set(LAWS[law].fails)
-    assert min(offered.values()) >= 3, offered
+    offered = [
+        subject
+        for name in NAMES
+        for subject, verdicts in rejections(law, wrong, name)
+        if verdicts is not None
+    ]
+    assert len(offered) >= 3, offered
 
 
 LOADER = """
@@ -87,7 +98,10 @@ def run_saved(subjects_: list[Subject], folder: Path, *more: str) -> dict[str, t
         torch.save(case, f"{path}.pt")
         paths.append(str(path))
     done = subprocess.run(
-        [sys.executable, "-c", LOADER, str(folder / "results.pt"), *paths, *more], capture_output=True, text=True, check=False
+        [sys.executable, "-c", LOADER, str(folder / "results.pt"), *paths, *more],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return torch.load(folder / "results.pt", weights_only=True)
@@ -126,10 +140,12 @@ def test_cuda(name: str) -> None:
 @pytest.mark.parametrize("name", list(sweep()))
 def test_sweep(name: str) -> None:
     """Every law over everything that is derived in the whole catalogue."""
-    for subject in subjects(name):
+    for subject in subjects(name, everything=True):
         for title, law in LAWS.items():
             verdicts = law.holds(subject)
             assert verdicts and all(verdicts), f"{title} fails for {subject.name}: {verdicts}"
             for wrong, check in law.fails.items():
                 rejected = check(subject)
-                assert rejected is None or not any(rejected), f"{title} accepts {subject.name} with {wrong!r}: {rejected}"
+                assert rejected is None or not any(rejected), (
+                    f"{title} accepts {subject.name} with {wrong!r}: {rejected}"
+                )

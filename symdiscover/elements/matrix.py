@@ -59,10 +59,10 @@ def random(
     dtype: torch.dtype = torch.float64,
     device: torch.device | str | None = None,
 ) -> torch.Tensor:
-    """exp of a normal Lie-algebra element, times each discrete generator with probability one half."""
+    """exp of a normal Lie-algebra element, times a word in the discrete generators, each taken or left m times."""
     xi = torch.randn(*batch, len(GENERATORS), generator=generator, dtype=dtype, device=device)
     g = exp(scale * xi)
-    for matrix in dense(DISCRETE, xi):
+    for matrix in dense(DISCRETE * SIZE, xi):
         chosen = torch.rand(batch, generator=generator, dtype=dtype, device=device) < 0.5
         g = torch.where(chosen[..., None, None], matrix @ g, g)
     return g

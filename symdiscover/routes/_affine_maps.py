@@ -20,17 +20,20 @@ ELEMENTS = 400
 
 def affine(matrix: sp.Matrix, centre: Sequence[sp.Expr]) -> sp.ImmutableMatrix:
     """x -> c + A (x - c)."""
-    n = matrix.rows
-    result = sp.eye(n + 1)
-    result[:n, :n] = matrix
-    c = sp.Matrix(list(centre))
-    result[:n, n] = (c - matrix * c).applyfunc(sp.expand)
-    return sp.ImmutableMatrix(result)
+    rows = [
+        [*row, sp.expand(c - _combination(row, centre)) if any(centre) else 0]
+        for row, c in zip(matrix.tolist(), centre, strict=True)
+    ]
+    return sp.ImmutableMatrix([*rows, [*[0] * matrix.rows, 1]])
 
 
 def image(matrix: sp.Matrix, variables: Sequence[sp.Expr]) -> tuple[sp.Expr, ...]:
     """A x + b."""
-    return tuple(matrix * sp.Matrix([*variables, 1]))[:-1]
+    return tuple(_combination(row[:-1], variables) + row[-1] for row in matrix.tolist()[:-1])
+
+
+def _combination(row: Sequence[sp.Expr], values: Sequence[sp.Expr]) -> sp.Expr:
+    return sp.Add(*[a * value for a, value in zip(row, values, strict=True) if a != 0])
 
 
 def fixed_point(maps: Sequence[sp.Matrix]) -> tuple[sp.Expr, ...] | None:
@@ -54,6 +57,17 @@ def fixed_point(maps: Sequence[sp.Matrix]) -> tuple[sp.Expr, ...] | None:
         return None
     (solution,) = solutions
     return tuple(sp.expand(entry.xreplace(dict.fromkeys(unknowns, sp.Integer(0)))) for entry in solution)
+
+
+def products(maps: Sequence[sp.ImmutableMatrix], limit: int = 16) -> list[sp.ImmutableMatrix]:
+    """The identity and products of the maps, the short ones first, up to `limit` of them."""
+    listed = [sp.ImmutableMatrix(sp.eye(maps[0].rows))]
+    for element in listed:  # the list grows while it is walked
+        for matrix in maps:
+            product = (matrix * element).applyfunc(sp.expand)
+            if product not in listed and len(listed) < limit:
+                listed.append(product)
+    return listed
 
 
 class FiniteGroup:

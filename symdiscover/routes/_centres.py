@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import networkx as nx
@@ -15,7 +16,10 @@ from symdiscover.loss import Loss
 
 _PERIODIC = (sp.sin, sp.cos, sp.tan, sp.cot)
 #: Limits: subexpressions looked at, terms that are expanded, degree, guesses returned, nodes of the graph.
-NODES, TERMS, DEGREE, GUESSES, GRAPH = 400, 400, 16, 24, 600
+NODES, TERMS, DEGREE, GUESSES, GRAPH = 400, 100, 16, 24, 600
+
+#: Sums with more irrational numbers such as exp(-1/10) are passed over: polynomials over them are slow.
+NUMBERS = 4
 
 
 def centres(expression: sp.Expr, x: sp.Symbol, variables: Sequence[sp.Symbol]) -> list[sp.Expr]:
@@ -32,7 +36,10 @@ def centres(expression: sp.Expr, x: sp.Symbol, variables: Sequence[sp.Symbol]) -
     """
     guesses: dict[sp.Expr, None] = {sp.Integer(0): None}
     for node in itertools.islice(_nodes(expression), NODES):
-        if x not in node.free_symbols:
+        factors = [a for a in node.args if x in a.free_symbols] if node.is_Mul else []
+        if not node.is_Add and not (len(factors) > 1 and any(a.is_Add for a in factors)):
+            continue  # of a power, a function or a monomial, the centre is that of its argument, or 0
+        if x not in node.free_symbols or _irrational_numbers(node) > NUMBERS:
             continue
         vertex = _vertex(node, x, variables)
         if vertex is None:
@@ -46,9 +53,13 @@ def centres(expression: sp.Expr, x: sp.Symbol, variables: Sequence[sp.Symbol]) -
     return sorted(guesses, key=lambda c: (bool(c.free_symbols & set(variables)), c != 0))[:GUESSES]
 
 
+def _irrational_numbers(node: sp.Expr) -> int:
+    return sum(not part.free_symbols for part in node.atoms(sp.Function, sp.Pow))
+
+
 def _vertex(node: sp.Expr, x: sp.Symbol, variables: Sequence[sp.Symbol]) -> sp.Expr | None:
     """The centre of the part of a sum that is a polynomial in x; None where it is not affine in the others."""
-    if node == x or not isinstance(node, sp.Expr) or expanded_terms(node) > TERMS:
+    if expanded_terms(node) > TERMS:
         return None
     terms = [t for t in sp.Add.make_args(node) if x in t.free_symbols and t.is_polynomial(x)]
     if not terms:
@@ -60,8 +71,10 @@ def _vertex(node: sp.Expr, x: sp.Symbol, variables: Sequence[sp.Symbol]) -> sp.E
     if degree == 1:  # the constant term belongs to the zero of a linear part
         terms += [t for t in sp.Add.make_args(node) if x not in t.free_symbols]
         polynomial = sp.Poly(sp.Add(*terms), x)
-    centre = sp.cancel(-polynomial.coeff_monomial(x ** (degree - 1)) / (degree * polynomial.coeff_monomial(x**degree)))
-    others = [y for y in variables if y != x]
+    following, leading = polynomial.coeff_monomial(x ** (degree - 1)), polynomial.coeff_monomial(x**degree)
+    others = [y for y in variables if y != x and y in following.free_symbols | leading.free_symbols]
+    # Constants are not cancelled: between numbers such as exp(-1/10) that may take minutes.
+    centre = (sp.cancel if leading.free_symbols & set(others) else sp.expand)(-following / (degree * leading))
     if not others:
         return centre
     if not centre.is_polynomial(*others) or sp.Poly(centre, *others).total_degree() > 1:
@@ -114,7 +127,7 @@ def linear_forms(loss: Loss) -> list[sp.Expr]:
             continue
         base = node.args[0]
         used = base.free_symbols & set(loss.variables)
-        if used and base.is_polynomial(*used) and sp.Poly(base, *used).total_degree() == 1:
+        if isinstance(base, sp.Expr) and used and base.is_polynomial(*used) and sp.Poly(base, *used).total_degree() == 1:
             forms[base] = None
     return list(forms)
 
@@ -156,9 +169,38 @@ def automorphisms(expression: sp.Expr, variables: Sequence[sp.Symbol]) -> Iterat
         fixed = {x: f"fixed {i}" for i, x in enumerate(variables[:k])}
         before = _graph(expression, variables, fixed | {variables[k]: "moved"})
         after = _graph(expression, variables, fixed | {variables[j]: "moved"})
+        if not _refine(before, after):
+            continue
         mapping = nx.vf2pp_isomorphism(before, after, node_label="label")
         if mapping is not None:
             yield [variables.index(mapping[x]) for x in variables]
+
+
+def _refine(*graphs: nx.DiGraph) -> bool:
+    """Tell nodes apart by their neighbours, theirs, and so on; whether the graphs still have the same labels.
+
+    This colour refinement leaves the search for an isomorphism little to try.
+    """
+    count = 0
+    while True:
+        numbers: dict[tuple[str, tuple[str, ...], tuple[str, ...]], str] = {}
+        for graph in graphs:
+            keys = {
+                node: (
+                    label,
+                    tuple(sorted(graph.nodes[m]["label"] for m in graph.predecessors(node))),
+                    tuple(sorted(graph.nodes[m]["label"] for m in graph.successors(node))),
+                )
+                for node, label in graph.nodes(data="label")
+            }
+            labels = {node: numbers.setdefault(key, str(len(numbers))) for node, key in keys.items()}
+            nx.set_node_attributes(graph, labels, "label")
+        first, *others = [Counter(label for _, label in graph.nodes(data="label")) for graph in graphs]
+        if any(other != first for other in others):
+            return False
+        if len(numbers) == count:
+            return True
+        count = len(numbers)
 
 
 def _graph(expression: sp.Expr, variables: Sequence[sp.Symbol], labels: dict[sp.Symbol, str]) -> nx.DiGraph:

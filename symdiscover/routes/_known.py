@@ -18,6 +18,8 @@ from symdiscover.symmetry import Symmetry
 DIGITS, SMALL = 40, mpmath.mpf(10) ** -20
 #: Discrete elements of a found group that are looked at.
 ELEMENTS = 128
+#: Why a route does not look further, see `moves_whole_spheres`.
+SPHERES = "the rotations found already move each point anywhere on its level sphere"
 
 
 def is_known(found: Sequence[Symmetry], images: Sequence[sp.Expr]) -> bool:
@@ -33,6 +35,16 @@ def is_known(found: Sequence[Symmetry], images: Sequence[sp.Expr]) -> bool:
     (True, False)
     """
     return any(_contains(symmetry, images) for symmetry in found)
+
+
+def moves_whole_spheres(found: Sequence[Symmetry]) -> bool:
+    """Whether a definite O(n) on all coordinates was found: every level set is then an orbit, or several spheres."""
+    for symmetry in found:
+        group = symmetry.group
+        whole = group.size == symmetry.loss.dimension and not symmetry.chart.conditions
+        if whole and group.form is not None and group.compact and group.dimension:
+            return True
+    return False
 
 
 def _contains(symmetry: Symmetry, images: Sequence[sp.Expr]) -> bool:

@@ -19,9 +19,9 @@ from symdiscover.identity import decide_zero, sample_points
 from symdiscover.loss import Loss
 from symdiscover.rounding import evaluate_digits
 from symdiscover.routes import NoSymmetry
-from symdiscover.routes._affine_maps import FiniteGroup, affine, fixed_point, image, lattice_basis
-from symdiscover.routes._centres import automorphisms, centres, common_centres, periods
-from symdiscover.routes._known import is_known
+from symdiscover.routes._affine_maps import FiniteGroup, affine, fixed_point, image, lattice_basis, products
+from symdiscover.routes._centres import automorphisms, centres, common_centres, linear_forms, periods
+from symdiscover.routes._known import SPHERES, is_known, moves_whole_spheres
 from symdiscover.symmetry import Chart, Symmetry, coordinate_symbols
 
 order = 80
@@ -29,11 +29,17 @@ order = 80
 #: Digits in which candidates are tried, and the relative difference that is rounding.
 DIGITS, SMALL = 70, mpmath.mpf(10) ** -45
 #: Points at which they are tried, and how often in all.
-POINTS, TRIALS = 18, 2_500
+POINTS, TRIALS = 24, 2_500
+#: Random points among which so many are sought where the loss is real; the other points lie beside its seams.
+SAMPLES, GENERIC = 48, 7
+#: Functions with seams, where only a proof counts.
+PIECES = (sp.Abs, sp.Max, sp.Min, sp.sign, sp.Heaviside, sp.floor, sp.ceiling, sp.Piecewise)
 #: Up to so many variables every signed permutation is tried.
 ALL_SIGNED = 4
 #: Centres about which they are tried, for 1, 2, 3 and 4 variables.
-CENTRES = (8, 24, 8, 3)
+CENTRES = (8, 20, 5, 2)
+#: Products of generators with which a candidate is multiplied before it counts as new.
+COSETS = 16
 
 
 def find(loss: Loss, found: tuple[Symmetry, ...] = ()) -> list[Symmetry]:
@@ -46,13 +52,16 @@ def find(loss: Loss, found: tuple[Symmetry, ...] = ()) -> list[Symmetry]:
     >>> [symmetry.group.name for symmetry in find(Loss.parse("cos(x)*cos(2*y) + cos(2*y)"))]
     ['Z2 x Z2', 'Z^2']
     """
+    if moves_whole_spheres(found):
+        raise NoSymmetry(SPHERES)
     screen = Screen(loss)
     generators = _generators(loss, screen, found)
     vectors = _period_vectors(loss, screen, found)
     claims = []
-    for proved in (True, False):  # one undecided generator must not weaken the claim of the others
-        chosen = [m for m in generators if _is_proved(loss, image(m, loss.variables)) == proved]
-        if chosen:
+    decided = [(m, _status(loss, image(m, loss.variables))) for m in generators]
+    open_ = [] if loss.expression.has(*PIECES) else ["identity-tested", "numerical"]  # no evidence where pieces may hide
+    for statuses in (["proved"], open_):  # one undecided generator must not weaken the claim of the others
+        if chosen := [m for m, status in decided if status in statuses]:
             claims.append(_finite_claim(loss, chosen))
     if vectors:
         claims.append(_period_claim(loss, *vectors))
@@ -72,8 +81,11 @@ class Screen:
         self.variables = loss.variables
         self._varying = loss.expression.as_independent(*loss.variables, as_Add=True)[1]
         self._trials = 0
-        self._points = []
-        for point in itertools.islice(sample_points(self._varying, 11, 6), POINTS):
+        self._points: list[tuple[dict[sp.Symbol, mpmath.mpf], mpmath.mpf]] = []
+        once, again = (enumerate(sample_points(self._varying, seed, SAMPLES)) for seed in (11, 12))
+        for number, point in itertools.chain(once, again):
+            if len(self._points) >= (GENERIC if number < SAMPLES else POINTS):
+                continue
             with mpmath.workdps(DIGITS):
                 values = {s: mpmath.mpf(int(v.p)) / int(v.q) for s, v in point.items()}
                 values = dict.fromkeys((*loss.variables, *loss.constants), mpmath.mpf(1)) | values
@@ -99,6 +111,19 @@ class Screen:
                     return False
         return True
 
+    def profile(self, centre: Sequence[sp.Expr]) -> list[list[str]]:
+        """What the loss does along each axis from the centre, one way and the other: equal for axes that may be swapped."""
+        with mpmath.workdps(DIGITS):
+            values = self._points[0][0]
+            c = [evaluate_digits(e, values) for e in centre]
+            at = values | dict(zip(self.variables, c, strict=True))
+            profile = []
+            for x, origin in zip(self.variables, c, strict=True):
+                along = [[self._value(at | {x: origin + s * mpmath.sqrt(t)}) for t in (3, mpmath.mpf(1) / 7)] for s in (1, -1)]
+                # Rounding of what vanishes must not tell axes apart.
+                profile.append([str([None if v is None else mpmath.nstr(mpmath.chop(v, SMALL), 25) for v in w]) for w in along])
+            return profile
+
     def _value(self, values: dict[sp.Symbol, mpmath.mpf]) -> mpmath.mpf | None:
         with mpmath.workdps(DIGITS):
             try:
@@ -108,9 +133,9 @@ class Screen:
             return value if isinstance(value, mpmath.mpf) and mpmath.isfinite(value) else None
 
 
-def _is_proved(loss: Loss, images: Sequence[sp.Expr]) -> bool:
+def _status(loss: Loss, images: Sequence[sp.Expr]) -> str:
     moved = loss.expression.xreplace(dict(zip(loss.variables, images, strict=True)))
-    return decide_zero(moved - loss.expression, thorough=False).status == "proved"
+    return decide_zero(moved - loss.expression, thorough=False).status
 
 
 def _generators(loss: Loss, screen: Screen, found: Sequence[Symmetry]) -> list[sp.ImmutableMatrix]:
@@ -121,7 +146,9 @@ def _generators(loss: Loss, screen: Screen, found: Sequence[Symmetry]) -> list[s
     for matrix in _candidates(loss, screen):
         if any(group.contains(matrix) for group in groups) or not screen.leaves(matrix):
             continue
-        new = not is_known(found, image(matrix, loss.variables))
+        # A product with what is accepted may be known: reflections of a circle are all one, up to rotations.
+        cosets = products(accepted, COSETS) if accepted else [sp.eye(len(matrix.row(0)))]
+        new = not any(is_known(found, image(matrix * g, loss.variables)) for g in cosets)
         listed = accepted if new else known
         if fixed_point([*listed, matrix]) is None or FiniteGroup([*listed, matrix]).order is None:
             continue
@@ -139,7 +166,7 @@ def _candidates(loss: Loss, screen: Screen) -> Iterator[sp.ImmutableMatrix]:
     for i, j in itertools.combinations(range(n), 2):
         yield affine(_signed(n, {i: (j, 1), j: (i, 1)}), origin)
     guesses = [centres(loss.expression, x, variables) for x in variables]
-    for i, x in enumerate(variables):
+    for i in range(n):
         reflections = [(_reflection(i, centre, variables), centre) for centre in guesses[i]]
         if (kept := next(((m, c) for m, c in reflections if screen.leaves(m)), None)) is not None:
             yield kept[0]
@@ -149,8 +176,10 @@ def _candidates(loss: Loss, screen: Screen) -> Iterator[sp.ImmutableMatrix]:
     about = _centre_vectors(loss, guesses)
     if n <= ALL_SIGNED:
         for centre in itertools.islice(about, CENTRES[n - 1]):
-            yield from (affine(matrix, centre) for matrix in _signed_permutations(n))
-        yield from _shifted_swaps(loss)
+            yield from (affine(matrix, centre) for matrix in _signed_permutations(screen.profile(centre)))
+        yield from _in_linear_forms(loss)
+        if n == 2:
+            yield from _shifted_swaps(loss)
     else:
         yield from _many_variables(loss, next(about))
     if n == 2:
@@ -169,15 +198,31 @@ def _centre_vectors(loss: Loss, guesses: Sequence[Sequence[sp.Expr]]) -> Iterato
             yield centre
 
 
-def _signed_permutations(n: int) -> Iterator[sp.Matrix]:
-    """All signed permutation matrices but the identity, those that move few coordinates first."""
+def _signed_permutations(profile: Sequence[Sequence[str]]) -> Iterator[sp.Matrix]:
+    """The signed permutation matrices but the identity that keep the profiles of the axes, those that move least first."""
+    n = len(profile)
     listed = [
         {i: (p, s) for i, (p, s) in enumerate(zip(images, signs, strict=True)) if (p, s) != (i, 1)}
         for images in itertools.permutations(range(n))
         for signs in itertools.product((1, -1), repeat=n)
+        if all(profile[i] == profile[p][::s] for i, (p, s) in enumerate(zip(images, signs, strict=True)))
     ]
     for moves in sorted(filter(None, listed), key=lambda m: (len(m), sum(s < 0 for _, s in m.values()))):
         yield _signed(n, moves)
+
+
+def _in_linear_forms(loss: Loss) -> Iterator[sp.ImmutableMatrix]:
+    """Signed permutations of the linear forms that the expression is made of, where these are coordinates."""
+    n, forms = len(loss.variables), linear_forms(loss)
+    if n > 3 or len(forms) != n:
+        return
+    jacobian = sp.Matrix(forms).jacobian(loss.variables)
+    if jacobian.free_symbols or jacobian.det() == 0:
+        return
+    offset = sp.Matrix(forms).xreplace(dict.fromkeys(loss.variables, sp.Integer(0)))
+    inverse = jacobian.inv()
+    for matrix in _signed_permutations([["", ""]] * n):
+        yield affine(inverse * matrix * jacobian, tuple(-inverse * offset))
 
 
 def _signed(n: int, moves: dict[int, tuple[int, int]]) -> sp.Matrix:
@@ -277,7 +322,7 @@ def _period_vectors(
         vector = [steps.get(i, 0) for i in range(n)]
         matrix = _translation([k * unit for k, unit in zip(vector, scale, strict=True)])
         images = image(matrix, loss.variables)
-        if screen.leaves(matrix) and not is_known(found, images) and _is_proved(loss, images):
+        if screen.leaves(matrix) and not is_known(found, images) and _status(loss, images) == "proved":
             passed.append(vector)
     return (lattice_basis(passed), scale) if passed else None
 

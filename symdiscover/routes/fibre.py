@@ -7,9 +7,11 @@ the reflection z -> 2 z* - z.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import networkx as nx
 import sympy as sp
 
 from symdiscover.continuity import partial_nodes
@@ -18,7 +20,7 @@ from symdiscover.errors import OutsideDomain
 from symdiscover.identity import expanded_terms
 from symdiscover.loss import Loss
 from symdiscover.routes import NoSymmetry
-from symdiscover.routes._known import is_known
+from symdiscover.routes._known import SPHERES, is_known, moves_whole_spheres
 from symdiscover.routes._outer import Composition, compositions
 from symdiscover.routes._squares import group_of_signature
 from symdiscover.symmetry import Chart, Symmetry, coordinate_symbols
@@ -27,8 +29,14 @@ order = 50
 
 #: An inner expression of more expanded terms is not looked at, nor a z* of more operations.
 TERMS, OPERATIONS = 600, 400
-#: Blocks of several variables that are looked at.
-BLOCKS = 12
+#: Fractions with more functions and roots in them are not cancelled.
+PARTS = 4
+#: Ratios of pivots with more operations are not factored.
+FACTORED = 120
+#: Blocks of several variables that are looked at, and claims that are made.
+BLOCKS, CLAIMS = 12, 6
+#: Where the entries of a centre are fractions of more operations nothing is claimed: the proof takes long.
+CENTRE = 80
 
 
 @dataclass(frozen=True)
@@ -54,20 +62,21 @@ def find(loss: Loss, found: tuple[Symmetry, ...] = ()) -> list[Symmetry]:
     >>> find(Loss.parse("x*((y - x**2)**2 + 4*(z - sin(x))**2)"))[0].group.name
     'SO(2)'
     """
+    if moves_whole_spheres(found):
+        raise NoSymmetry(SPHERES)
     claims: list[Symmetry] = []
     reason = "quadratic in no variable"
     for composition in compositions(loss, lambda inner: _admissible(inner, loss)):
         inner = sp.expand(composition.inner)
         for block in _blocks(inner, loss):
             reason = "pivots of undecided sign, or a centre with roots of what may be negative"
-            done = _complete(inner, block, loss)
-            if done is None:
-                continue
-            if (claim := _claim(loss, composition, *done)) is None:
+            if (claim := _largest(loss, composition, inner, block)) is None:
                 continue
             reason = "nothing that is not found already, or left to the route discrete"
-            if not _is_simple(done[0], loss) and not is_known([*found, *claims], _sample_image(claim)):
+            if not _is_affine_reflection(claim, loss) and not is_known([*found, *claims], _sample_image(claim)):
                 claims.append(claim)
+            if len(claims) == CLAIMS:
+                return claims
     if claims:
         return claims
     raise NoSymmetry(reason)
@@ -81,19 +90,37 @@ def _blocks(inner: sp.Expr, loss: Loss) -> Iterator[tuple[sp.Symbol, ...]]:
     """Blocks of total degree two, from large to small; the last are single variables with their square."""
     degrees = {x: sp.degree(inner, x) for x in loss.variables if inner.is_polynomial(x)}
     squared = [x for x, degree in degrees.items() if degree == 2]
-    grown: dict[tuple[sp.Symbol, ...], None] = {}
-    for first in squared:
-        block = [first]
-        for x in squared:
-            if x != first and sp.Poly(inner, *block, x).total_degree() == 2:
-                block.append(x)
-        grown[tuple(sorted(block, key=loss.variables.index))] = None
+    together = nx.Graph()
+    together.add_nodes_from(squared)
+    together.add_edges_from(
+        pair for pair in itertools.combinations(squared, 2) if sp.Poly(inner, *pair).total_degree() == 2
+    )
+    cliques = [tuple(sorted(c, key=loss.variables.index)) for c in itertools.islice(nx.find_cliques(together), 4 * BLOCKS)]
+    # Each two of three variables may go together and yet all three stand in a product.
+    grown = [c for c in sorted(cliques, key=str) if sp.Poly(inner, *c).total_degree() == 2]
     large = sorted((block for block in grown if len(block) > 1), key=lambda block: -len(block))
     yield from large[:BLOCKS]
     yield from ((x,) for x in squared)
 
 
-def _complete(inner: sp.Expr, block: tuple[sp.Symbol, ...], loss: Loss) -> tuple[list[Pivot], sp.Expr] | None:
+def _largest(loss: Loss, composition: Composition, inner: sp.Expr, block: tuple[sp.Symbol, ...]) -> Symmetry | None:
+    """The claim for a block; where its pivots do not fit together, for as many of its variables as fit the first."""
+
+    def attempt(chosen: tuple[sp.Symbol, ...]) -> Symmetry | None:
+        done = _complete(inner, chosen)
+        return None if done is None else _claim(loss, composition, *done)
+
+    claim = attempt(block)
+    if claim is not None or len(block) == 1:
+        return claim
+    kept = block[:1]
+    for x in block[1:]:
+        if (larger := attempt((*kept, x))) is not None:
+            kept, claim = (*kept, x), larger
+    return claim
+
+
+def _complete(inner: sp.Expr, block: tuple[sp.Symbol, ...]) -> tuple[list[Pivot], sp.Expr] | None:
     """Lagrange's reduction with coefficients that depend on y: the pivots, and c(y)."""
     pivots, rest = [], inner
     for variable in block:
@@ -105,7 +132,7 @@ def _complete(inner: sp.Expr, block: tuple[sp.Symbol, ...], loss: Loss) -> tuple
         if shift is None:
             return None
         pivots.append(Pivot(variable, a, shift))
-        rest = c - _product(a, shift)
+        rest = c - _cancelled(a * shift**2)
         if expanded_terms(rest) > TERMS:
             return None
         rest = sp.expand(rest)
@@ -115,19 +142,36 @@ def _complete(inner: sp.Expr, block: tuple[sp.Symbol, ...], loss: Loss) -> tuple
 def _ratio(numerator: sp.Expr, denominator: sp.Expr) -> sp.Expr | None:
     if numerator.count_ops() + denominator.count_ops() > OPERATIONS:
         return None
-    return sp.cancel(numerator / denominator)
+    return _cancelled(numerator / denominator)
 
 
-def _product(a: sp.Expr, shift: sp.Expr) -> sp.Expr:
-    """a * shift^2 with what cancels cancelled."""
-    return sp.cancel(a * shift**2) if (a.count_ops() + shift.count_ops()) < OPERATIONS else a * shift**2
+def _varying_parts(e: sp.Expr, loss: Loss) -> set[sp.Expr]:
+    parts = {part for part in e.atoms(sp.Function, sp.Pow) if not (part.is_Pow and part.exp.is_Integer)}
+    return {part for part in parts if part.free_symbols & set(loss.variables)}
+
+
+def _cancelled(e: sp.Expr) -> sp.Expr:
+    """Without common factors, where it is made of few parts: between many numbers exp(-k/10) that takes minutes."""
+    parts = {part for part in e.atoms(sp.Function, sp.Pow) if not (part.is_Pow and part.exp.is_Integer)}
+    return sp.cancel(e) if len(parts) <= PARTS and e.count_ops() <= OPERATIONS else e
 
 
 def _claim(loss: Loss, composition: Composition, pivots: list[Pivot], rest: sp.Expr) -> Symmetry | None:
     h = pivots[0].coefficient
-    ratios = [_ratio(pivot.coefficient, h) for pivot in pivots]
-    signs = [_sign(ratio) for ratio in ratios if ratio is not None]
-    if len(signs) < len(pivots) or None in signs:
+    if len(pivots) > 1 and not any(pivot.coefficient.free_symbols & set(loss.variables) for pivot in pivots):
+        return None  # completed by the route peel
+    size = sum(pivot.shift.count_ops() for pivot in pivots) / len(pivots)
+    if len(_varying_parts(h, loss)) > PARTS or (h.free_symbols & set(loss.variables) and size > CENTRE):
+        return None
+    ratios = [sp.Integer(1)]
+    for pivot in pivots[1:]:
+        ratio = _ratio(pivot.coefficient, h)
+        if ratio is None:
+            return None
+        # A perfect square shows its sign, and its root, when factored.
+        ratios.append(sp.factor(ratio) if ratio.count_ops() <= FACTORED and ratio.is_rational_function() else ratio)
+    signs = [_sign(ratio) for ratio in ratios]
+    if None in signs:
         return None
     ordered = sorted(zip(pivots, ratios, signs, strict=True), key=lambda entry: entry[2] == -1)
     u = coordinate_symbols(loss.variables, loss.constants)
@@ -186,16 +230,14 @@ def _never_zero(expression: sp.Expr) -> bool:
     return bool(enclosed.low > 0 or enclosed.high < 0)
 
 
-def _is_simple(pivots: list[Pivot], loss: Loss) -> bool:
-    """Whether another route finds it: constant pivots of a block (peel), and affine reflections (discrete)."""
-    variables = set(loss.variables)
-    if len(pivots) > 1:
-        return not any(pivot.coefficient.free_symbols & variables for pivot in pivots)
-    shift = pivots[0].shift
-    if not shift.is_polynomial(*loss.variables) or sp.Poly(shift, *loss.variables).total_degree() > 1:
-        return False
-    # The linear part becomes a matrix of the group there, and those hold numbers only.
-    return not any(sp.diff(shift, x).free_symbols for x in loss.variables)
+def _is_affine_reflection(claim: Symmetry, loss: Loss) -> bool:
+    """Whether the route discrete finds it: there the linear part becomes a matrix of the group, and those hold numbers."""
+    (form,) = claim.chart.forward[:1]
+    return claim.group.size == 1 and _is_affine(form, loss) and not any(sp.diff(form, x).free_symbols for x in loss.variables)
+
+
+def _is_affine(e: sp.Expr, loss: Loss) -> bool:
+    return bool(e.is_polynomial(*loss.variables) and sp.Poly(e, *loss.variables).total_degree() <= 1)
 
 
 def _sample_image(claim: Symmetry) -> tuple[sp.Expr, ...]:

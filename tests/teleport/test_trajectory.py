@@ -80,3 +80,9 @@ def test_later_steps_do_not_change_what_was_recorded() -> None:
     assert torch.equal(record.before, path.points[2])
     assert not torch.equal(record.after, path.points[3])
     torch.testing.assert_close(booth().loss(record.after), record.loss_after, rtol=0, atol=0)
+
+
+def test_a_loss_that_was_not_finite_once_has_diverged() -> None:
+    losses = torch.tensor([[1.0, 1.0], [math.inf, 2.0], [1.0, 3.0]])
+    path = Trajectory(torch.zeros(3, 2, 1), losses, torch.zeros(3, 2))
+    assert path.diverged.tolist() == [True, False]
