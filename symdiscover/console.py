@@ -6,6 +6,7 @@ Exit status: 0 done; 1 what was asked for does not hold or could not be done; 2 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 import threading
@@ -54,10 +55,10 @@ def run(parser: Parser, arguments: Sequence[str] | None = None) -> int:
         complain(program, "interrupted")
         return 130
     except BrokenPipeError:  # the reader of stdout has left; it has what it wanted
-        _abandon(sys.stdout)
+        _settle(sys.stdout)
         return 0
     except OSError as error:
-        _abandon(sys.stdout)
+        _settle(sys.stdout)
         where = f": {error.filename}" if error.filename else ""
         complain(program, f"{error.strerror or error}{where}")
         return 1
@@ -87,11 +88,8 @@ def _run(parser: Parser, arguments: Sequence[str]) -> int:
 
 def _positional(argument: str) -> str:
     """An expression such as -x**2 would be taken for an option: the blank tells the parser otherwise."""
-    return (
-        f" {argument}"
-        if argument.startswith("-") and argument[1:2] not in ("", "-") and argument != "-h"
-        else argument
-    )
+    is_option = not argument.startswith("-") or argument.startswith("--") or argument in ("-", "-h")
+    return argument if is_option else f" {argument}"
 
 
 def _sentence(text: str) -> str:
@@ -101,16 +99,21 @@ def _sentence(text: str) -> str:
 def complain(program: str, text: str) -> None:
     """One line on stderr, if there is one."""
     if sys.stderr is not None:
-        print(f"{program}: {_sentence(text)}", file=sys.stderr, flush=True)
+        with contextlib.suppress(OSError, ValueError):  # nobody reads it
+            print(f"{program}: {_sentence(text)}", file=sys.stderr, flush=True)
 
 
-def _abandon(stream: IO[str] | None) -> None:
-    """Let what is still buffered go nowhere, or the interpreter would fail again as it ends."""
+def _settle(stream: IO[str] | None) -> None:
+    """Let what cannot be written go nowhere, or the interpreter would fail again as it ends."""
+    if stream is None:
+        return
     try:
-        assert stream is not None
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-    except (AssertionError, OSError, ValueError):
-        pass  # closed, or no file at all
+        stream.flush()
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        with contextlib.suppress(OSError, ValueError):  # no file at all
+            os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
 
 
 class Progress:

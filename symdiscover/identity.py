@@ -22,11 +22,9 @@ from symdiscover.symmetry import STRENGTH, Status
 
 #: Expressions that would expand to more terms than this are not expanded.
 EXPANDED_TERMS = 20_000
-#: A value is computed in `LOW` and in `HIGH` digits. What vanishes shrinks from one to the other by their difference,
-#: what does not agrees; `SHRINK` lies between. The range of double precision, 1e-324 to 1e308, fits in between too.
-LOW, HIGH, SHRINK = 80, 800, -500
-#: Relative size below which a value in 60 digits counts as zero.
-ZERO = sp.Float("1e-40")
+#: A value is computed in `LOW` and in `HIGH` digits or more. What vanishes shrinks by their difference, less `MARGIN`;
+#: what does not vanish agrees. Constants of extreme size add to `HIGH`: see `high_digits`.
+LOW, HIGH, MARGIN = 80, 300, 60
 #: Random points of the numerical test, and how many more beside each place where pieces meet.
 POINTS, BESIDE = 24, 4
 #: Places where pieces meet that are looked at.
@@ -144,7 +142,7 @@ def _tested(expression: sp.Expr, seed: int, conditions: Sequence[sp.Basic]) -> V
         return Verdict("unchecked", "no sample point where it is real and finite", str(expression)[:200])
     if _is_rational(expression):
         return Verdict("identity-tested", f"{agreed} random rational points, exactly (Schwartz-Zippel)")
-    return Verdict("numerical", f"{agreed} points in {LOW} and {HIGH} digits")
+    return Verdict("numerical", f"{agreed} points in {LOW} and {high_digits(expression)} digits")
 
 
 def _is_rational(expression: sp.Expr) -> bool:
@@ -192,13 +190,34 @@ def vanishes(expression: sp.Expr, point: Point) -> bool | None:
         pass
     except (ArithmeticError, SymmetryError):
         return None
-    low, high = value_at(expression, point, LOW), value_at(expression, point, HIGH)
+    digits = high_digits(expression)
+    low, high = value_at(expression, point, LOW), value_at(expression, point, digits)
     if low is None or high is None:
         return None
     if low == 0:
         terms = [value_at(term, point, LOW) for term in sp.Add.make_args(expression)]
         low = sum((abs(term) for term in terms if term is not None), mpmath.mpf(0))
-    return bool(abs(high) <= abs(low) * mpmath.mpf(10) ** SHRINK)
+    return shrinks(low, high, digits)
+
+
+def shrinks(low: Any, high: Any, digits: int) -> bool:
+    """Whether a value in `LOW` digits (or the size of its terms) and in `digits` digits are rounding of zero."""
+    return bool(abs(high) <= abs(low) * mpmath.mpf(10) ** (LOW + MARGIN - digits))
+
+
+def high_digits(expression: sp.Basic) -> int:
+    """How many digits tell a value from zero: more than all powers of extreme constants could hide together.
+
+    Examples
+    --------
+    >>> x = sp.Symbol("x", real=True)
+    >>> high_digits(sp.sin(x) + 2), high_digits(sp.sin(x) + sp.Rational(1, 10**200) * x**2)
+    (300, 702)
+    """
+    sizes = [max(len(str(abs(int(r.p)))), len(str(int(r.q)))) for r in expression.atoms(sp.Rational)]
+    extreme = sum(size for size in sizes if size > 20)
+    powers = [abs(int(p.exp)) for p in expression.atoms(sp.Pow) if p.exp.is_Integer]
+    return HIGH + extreme * max([1, *powers])
 
 
 def sample_points(
@@ -213,11 +232,11 @@ def sample_points(
         expression.free_symbols.union(*(c.free_symbols for c in conditions)), key=lambda symbol: symbol.name
     )
     seams = _seams([expression, *conditions])
-    generic = (_random_point(symbols, rng) for _ in itertools.count())
-    beside = (_beside(seam, _random_point(symbols, rng), rng) for _ in itertools.count() for seam in seams)
-    for points, wanted in ((generic, count), (beside if seams else iter(()), BESIDE * len(seams))):
-        met = (p for p in itertools.islice(points, 20 * wanted) if p is not None and _meets(p, conditions))
-        yield from itertools.islice(met, wanted)
+    generic = (_random_point(symbols, rng) for _ in range(20 * count))
+    tries = itertools.product(range(10 * BESIDE), seams)
+    beside = (near for _, seam in tries for near in _beside(seam, _random_point(symbols, rng), rng))
+    for points, wanted in ((generic, count), (beside, BESIDE * len(seams))):
+        yield from itertools.islice((p for p in points if _meets(p, conditions)), wanted)
 
 
 def _meets(point: Point, conditions: Sequence[sp.Basic]) -> bool:
@@ -248,16 +267,18 @@ def _seams(expressions: Sequence[sp.Basic]) -> list[sp.Expr]:
     return [seam for seam in seams if seam.free_symbols][:PIECES]
 
 
-def _beside(seam: sp.Expr, point: Point, rng: random.Random) -> Point | None:
-    """The point moved along one coordinate to just beside the zero set of the seam, at a random small distance."""
+def _beside(seam: sp.Expr, point: Point, rng: random.Random) -> Iterator[Point]:
+    """The point moved along one coordinate to both sides of the zero set of the seam, by a random small distance."""
     symbol = rng.choice(sorted(seam.free_symbols, key=lambda s: s.name))
     along = seam.xreplace({s: v for s, v in point.items() if s != symbol})
     root = _root(along, symbol, rng)
     if root is None:
-        return None
-    distance = sp.Rational(rng.randint(1, 9), 10 ** rng.randint(1, 12)) * rng.choice((-1, 1))
-    value = root + distance * (abs(root) if root and rng.random() < 0.5 else 1 + abs(root))
-    return {**point, symbol: abs(value) if symbol.is_positive and value else value}
+        return
+    distance = sp.Rational(rng.randint(1, 9), 10 ** rng.randint(1, 12))
+    distance *= abs(root) if root and rng.random() < 0.5 else 1 + abs(root)
+    for value in (root - distance, root + distance):
+        if value > 0 or not symbol.is_positive:
+            yield {**point, symbol: value}
 
 
 def _root(along: sp.Expr, symbol: sp.Symbol, rng: random.Random) -> sp.Rational | None:

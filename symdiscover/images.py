@@ -10,14 +10,12 @@ import mpmath
 import sympy as sp
 
 from symdiscover.errors import NotInvariant, SymmetryError
-from symdiscover.identity import Point, sample_points, value_at
+from symdiscover.identity import LOW, Point, high_digits, sample_points, shrinks, value_at
 from symdiscover.rounding import evaluate_digits
 from symdiscover.symmetry import Symmetry
 
 #: Points that are tested.
 POINTS = 12
-#: Two precisions: what agrees in both to less than the first is equal.
-TEST_DIGITS = (60, 200)
 
 
 def agreeing_images(symmetry: Symmetry) -> int:
@@ -29,28 +27,22 @@ def agreeing_images(symmetry: Symmetry) -> int:
         With the first image that has not.
     """
     agreed = 0
-    for number, point in enumerate(
-        sample_points(symmetry.loss.expression, 0, POINTS, symmetry.chart.conditions)
-    ):
-        before = [value_at(symmetry.loss.expression, point, digits) for digits in TEST_DIGITS]
+    loss, conditions = symmetry.loss.expression, symmetry.chart.conditions
+    digits = (LOW, high_digits(loss))
+    for number, point in enumerate(sample_points(loss, 0, POINTS, conditions)):
+        before = [value_at(loss, point, d) for d in digits]
         try:
-            images = [
-                list(images_of(symmetry, point, random.Random(number), digits)) for digits in TEST_DIGITS
-            ]
+            images = [list(images_of(symmetry, point, random.Random(number), d)) for d in digits]
         except (ArithmeticError, SymmetryError):
             continue
-        for low, high in zip(*images, strict=True):
-            after = [
-                _loss_at(symmetry, image, point, digits)
-                for image, digits in zip((low, high), TEST_DIGITS, strict=True)
-            ]
+        for pair in zip(*images, strict=True):
+            after = [_loss_at(symmetry, image, point, d) for image, d in zip(pair, digits, strict=True)]
             if None in (*before, *after):
                 continue
-            with mpmath.workdps(TEST_DIGITS[-1]):
-                first, last = (abs(a - b) for a, b in zip(after, before, strict=True))
-                small = mpmath.mpf(10) ** -TEST_DIGITS[0]
-                if last > first * small and last > abs(before[-1]) * small**2:
-                    raise refutation(symmetry, "the loss moves", point, mpmath.nstr(last, 12))
+            with mpmath.workdps(digits[-1]):
+                low, high = (abs(a - b) for a, b in zip(after, before, strict=True))
+                if not shrinks(low or abs(before[-1]), high, digits[-1]):
+                    raise refutation(symmetry, "the loss moves", point, mpmath.nstr(high, 12))
             agreed += 1
     return agreed
 
@@ -60,7 +52,9 @@ def refutation(
 ) -> NotInvariant:
     """The error that says why the claim is false, and where."""
     where = {s.name: str(v) for s, v in point.items()}
-    listed = "at " + ", ".join(f"{name} = {value}" for name, value in where.items()) if where else "everywhere"
+    listed = (
+        "at " + ", ".join(f"{name} = {value}" for name, value in where.items()) if where else "everywhere"
+    )
     size = "" if residual is None else f" (residual {residual})"
     return NotInvariant(
         f"{symmetry.group.name} does not leave {symmetry.loss} unchanged: {reason}{size} {listed}",

@@ -217,8 +217,10 @@ def _within(
     """An increasing or decreasing function whose domain is [least, greatest]."""
 
     def rule(u: Interval) -> Bounds:
-        if u.high < least or u.low > greatest or (u.fixed and (u.low < least or u.high > greatest)):
+        if u.high < least or u.low > greatest:
             raise OutsideDomain(f"the argument of {name} is outside its domain")
+        if u.fixed and (u.low < least or u.high > greatest):
+            raise OutsideDomain(f"the argument of {name} cannot be told from the end of its domain")
         ends = function(max(u.low, least)), function(min(u.high, greatest))
         return _padded(min(ends), max(ends))
 
@@ -226,8 +228,10 @@ def _within(
 
 
 def _atanh(u: Interval) -> Bounds:
-    if u.high <= -1 or u.low >= 1 or (u.fixed and (u.low <= -1 or u.high >= 1)):
+    if u.high <= -1 or u.low >= 1:
         raise OutsideDomain("the argument of atanh is outside its domain")
+    if u.fixed and (u.low <= -1 or u.high >= 1):
+        raise OutsideDomain("the argument of atanh cannot be told from the end of its domain")
     low, high = max(u.low, -_ONE), min(u.high, _ONE)
     return _padded(-_INF if low == -1 else _MP.atanh(low), _INF if high == 1 else _MP.atanh(high))
 

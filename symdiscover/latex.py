@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from html.entities import html5
 from typing import TYPE_CHECKING
 
 import sympy as sp
@@ -108,14 +109,21 @@ def certificate_markdown(certificate: Certificate) -> str:
 
 
 def mathml(expression: sp.Basic) -> str:
-    """An expression as presentation MathML, which browsers draw without any script.
+    """An expression as presentation MathML, which browsers draw without any script; well-formed XML and HTML.
 
     Examples
     --------
     >>> mathml(sp.Symbol("x")**2)
     '<math display="inline"><msup><mi>x</mi><mn>2</mn></msup></math>'
     """
-    return f'<math display="inline">{sp.mathml(expression, printer="presentation")}</math>'
+    text = re.sub(r"&(\w+);", _character, sp.mathml(expression, printer="presentation"))
+    return f'<math display="inline">{text}</math>'
+
+
+def _character(entity: re.Match[str]) -> str:
+    """Entities that XML does not know, as characters."""
+    known = entity[1] in ("amp", "lt", "gt", "quot", "apos")
+    return entity[0] if known else html5.get(f"{entity[1]};", entity[0])
 
 
 def _plain(text: str) -> str:

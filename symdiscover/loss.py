@@ -121,7 +121,9 @@ class Loss:
     @cached_property
     def digest(self) -> str:
         """SHA-256 of the canonical expression with its declarations: what a certificate is about."""
-        content = sp.srepr((self.expression, self.variables, self.constants))
+        # Not srepr: it shows the assumptions a symbol was made with, which may be others for equal symbols.
+        names = [[symbol.name for symbol in symbols] for symbols in (self.variables, self.constants)]
+        content = repr((sp.sstr(self.expression, full_prec=True), *names))
         return hashlib.sha256(content.encode()).hexdigest()
 
     def at(self, values: Mapping[str, Any] | None = None, **constants: Any) -> Loss:

@@ -45,13 +45,13 @@ def verify_file(path: str | os.PathLike[str], budget: float = 30.0) -> Certifica
     """
     deadline = Deadline(budget)
     text = _read(path)
-    # In a process that can be ended: the file may be from anybody, and made to exhaust its reader.
-    symmetry, generated, own_map = call(read_claim, text, seconds=budget)
     try:
+        # In a process that can be ended: the file may be from anybody, and made to exhaust its reader.
+        symmetry, generated, own_map = call(read_claim, text, seconds=budget)
         certificate = verify(symmetry, max(deadline.left(), 1.0))
     except SymmetryError:
         raise
-    except Exception as error:  # what no route claims, such as a generator of zeros
+    except Exception as error:  # what no route claims, such as a generator of zeros, may fail anywhere
         raise SymmetryError(
             f"the claim in {path} cannot be checked: {type(error).__name__}: {error}"
         ) from error

@@ -136,7 +136,10 @@ class _Writer:
         self, name: str, arguments: Sequence[sp.Symbol], values: Sequence[sp.Expr], doc: str
     ) -> Generated:
         """One function of the declared symbols, the constants as keywords."""
-        renamed = {s: sp.Symbol(text, **s.assumptions0) for s, text in self.names.items()}
+        renamed = {
+            s: sp.Symbol(text, positive=True) if s in self.loss.constants else sp.Symbol(text, real=True)
+            for s, text in self.names.items()
+        }
         return generate_function(
             name,
             [renamed[s] for s in arguments],
@@ -235,7 +238,7 @@ def _turning_functions(symmetry: Symmetry, writer: _Writer) -> list[Generated]:
         sp.Dummy("cosine", real=True),
         sp.Dummy("sine", real=True),
     )
-    matrix = symmetry.group.matrix((theta,))
+    matrix = symmetry.group.matrix((theta,)) if symmetry.group.dimension == 1 else None
     turned = None if matrix is None else matrix.xreplace({sp.cos(theta): cosine, sp.sin(theta): sine})
     if turned is None or theta in turned.free_symbols:
         raise SymmetryError(
@@ -262,7 +265,7 @@ def _additive_image(symmetry: Symmetry) -> tuple[Sequence[sp.Symbol], Sequence[s
             raise SymmetryError(f"{group.name} is neither given by matrices nor by a map")
         return symmetry.parameters, symmetry.map
     parameters = [sp.Dummy(symbol.name, real=True) for symbol in group.parameters]
-    matrix = group.matrix(parameters)
+    matrix = group.matrix(parameters) if len(parameters) == group.dimension else None
     if matrix is None:
         raise SymmetryError(
             f"{group.name} has no closed form to generate code from: write its elements as matrices"

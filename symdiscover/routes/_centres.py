@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 import networkx as nx
 import sympy as sp
 
+from symdiscover.enclosure import Enclosure
+from symdiscover.errors import OutsideDomain
 from symdiscover.identity import expanded_terms
 from symdiscover.loss import Loss
 
@@ -47,7 +49,7 @@ def centres(expression: sp.Expr, x: sp.Symbol, variables: Sequence[sp.Symbol]) -
         guesses[vertex] = None
     for call in sorted(expression.atoms(*_PERIODIC), key=str):
         slope, vertex = sp.diff(call.args[0], x), _vertex(call.args[0], x, variables)
-        if vertex is not None and slope != 0 and not slope.free_symbols & set(variables):
+        if vertex is not None and never_zero(slope) and not slope.free_symbols & set(variables):
             for k in (1, 2, 3, -1):
                 guesses[sp.expand(vertex + k * sp.pi / (2 * slope))] = None
     return sorted(guesses, key=lambda c: (bool(c.free_symbols & set(variables)), c != 0))[:GUESSES]
@@ -75,6 +77,8 @@ def _vertex(node: sp.Expr, x: sp.Symbol, variables: Sequence[sp.Symbol]) -> sp.E
     others = [y for y in variables if y != x and y in following.free_symbols | leading.free_symbols]
     # Constants are not cancelled: between numbers such as exp(-1/10) that may take minutes.
     centre = (sp.cancel if leading.free_symbols & set(others) else sp.expand)(-following / (degree * leading))
+    if not _is_defined(centre):
+        return None
     if not others:
         return centre
     if not centre.is_polynomial(*others) or sp.Poly(centre, *others).total_degree() > 1:
@@ -88,6 +92,22 @@ def _nodes(expression: sp.Expr) -> Iterator[sp.Expr]:
         if node not in seen:
             seen.add(node)
             yield node
+
+
+def never_zero(e: sp.Expr) -> bool:
+    """Whether it is shown that the expression has no zero, whatever its variables and constants."""
+    if e.is_nonzero:
+        return True
+    try:
+        enclosed = Enclosure()(e)
+    except OutsideDomain:
+        return False
+    return bool(enclosed.low > 0 or enclosed.high < 0)
+
+
+def _is_defined(e: sp.Expr) -> bool:
+    """Whether a fraction of constants has a value for all of theirs."""
+    return not e.free_symbols or never_zero(sp.denom(sp.together(e)))
 
 
 def common_centres(loss: Loss) -> Iterator[tuple[sp.Expr, ...]]:
@@ -116,7 +136,9 @@ def common_centres(loss: Loss) -> Iterator[tuple[sp.Expr, ...]]:
     for equations, unknowns in systems[:GUESSES]:
         solutions = sp.linsolve(equations, unknowns)
         for solution in solutions:
-            yield tuple(entry.xreplace(dict.fromkeys(unknowns, sp.Integer(0))) for entry in solution)
+            centre = tuple(entry.xreplace(dict.fromkeys(unknowns, sp.Integer(0))) for entry in solution)
+            if all(_is_defined(entry) for entry in centre):
+                yield centre
 
 
 def linear_forms(loss: Loss) -> list[sp.Expr]:
@@ -139,7 +161,7 @@ def periods(loss: Loss) -> dict[sp.Symbol, sp.Expr]:
         slopes = []
         for call in sorted(loss.expression.atoms(*_PERIODIC), key=str):
             slope = sp.diff(call.args[0], x)
-            if slope != 0 and not slope.free_symbols & set(loss.variables):
+            if never_zero(slope) and not slope.free_symbols & set(loss.variables):
                 slopes.append(slope)
         ratios = [sp.cancel(slope / slopes[0]) for slope in slopes]
         if ratios and all(ratio.is_Rational for ratio in ratios):

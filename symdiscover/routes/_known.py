@@ -121,7 +121,7 @@ def _in_identity_component(basis: Sequence[mpmath.matrix], g: mpmath.matrix) -> 
     """Whether g is 1, or its principal logarithm lies in the span of the basis."""
     if _is_zero(g - mpmath.eye(g.rows)):
         return True
-    if not basis:
+    if not basis or mpmath.det(g) <= 0:
         return False
     try:
         logarithm = mpmath.logm(g)

@@ -147,7 +147,7 @@ def _generators(loss: Loss, screen: Screen, found: Sequence[Symmetry]) -> list[s
         if any(group.contains(matrix) for group in groups) or not screen.leaves(matrix):
             continue
         # A product with what is accepted may be known: reflections of a circle are all one, up to rotations.
-        cosets = products(accepted, COSETS) if accepted else [sp.eye(len(matrix.row(0)))]
+        cosets = products(accepted, COSETS) if accepted else [sp.eye(matrix.rows)]
         new = not any(is_known(found, image(matrix * g, loss.variables)) for g in cosets)
         listed = accepted if new else known
         if fixed_point([*listed, matrix]) is None or FiniteGroup([*listed, matrix]).order is None:

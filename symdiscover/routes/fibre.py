@@ -20,6 +20,7 @@ from symdiscover.errors import OutsideDomain
 from symdiscover.identity import expanded_terms
 from symdiscover.loss import Loss
 from symdiscover.routes import NoSymmetry
+from symdiscover.routes._centres import never_zero
 from symdiscover.routes._known import SPHERES, is_known, moves_whole_spheres
 from symdiscover.routes._outer import Composition, compositions
 from symdiscover.routes._squares import group_of_signature
@@ -65,16 +66,20 @@ def find(loss: Loss, found: tuple[Symmetry, ...] = ()) -> list[Symmetry]:
     if moves_whole_spheres(found):
         raise NoSymmetry(SPHERES)
     claims: list[Symmetry] = []
+    turned: set[sp.Symbol] = set()  # variables in the blocks that are claimed: those do not overlap
     reason = "quadratic in no variable"
     for composition in compositions(loss, lambda inner: _admissible(inner, loss)):
         inner = sp.expand(composition.inner)
         for block in _blocks(inner, loss):
+            if turned & set(block):
+                continue
             reason = "pivots of undecided sign, or a centre with roots of what may be negative"
             if (claim := _largest(loss, composition, inner, block)) is None:
                 continue
             reason = "nothing that is not found already, or left to the route discrete"
             if not _is_affine_reflection(claim, loss) and not is_known([*found, *claims], _sample_image(claim)):
                 claims.append(claim)
+                turned |= set(loss.variables) - set(claim.chart.forward[claim.group.size :]) if claim.group.dimension else set()
             if len(claims) == CLAIMS:
                 return claims
     if claims:
@@ -214,20 +219,10 @@ def _conditions(inverse: list[tuple[sp.Symbol, sp.Expr]], stay: dict[sp.Symbol, 
     for _, expression in inverse:
         for power in expression.atoms(sp.Pow):
             base = power.base.args[0] if isinstance(power.base, sp.Abs) else power.base
-            if not power.exp.is_negative or not base.free_symbols & set(back) or _never_zero(base):
+            if not power.exp.is_negative or never_zero(base):
                 continue
-            conditions[sp.Ne(base.xreplace(back), 0)] = None
+            conditions[sp.Ne(base.as_content_primitive()[1].xreplace(back), 0)] = None
     return list(conditions)
-
-
-def _never_zero(expression: sp.Expr) -> bool:
-    if expression.is_nonzero:
-        return True
-    try:
-        enclosed = Enclosure()(expression)
-    except OutsideDomain:
-        return False
-    return bool(enclosed.low > 0 or enclosed.high < 0)
 
 
 def _is_affine_reflection(claim: Symmetry, loss: Loss) -> bool:

@@ -232,39 +232,50 @@ def run(
     paths: dict[Method, Trajectory] = {}
     grid: dict[Method, tuple[float, ...]] = {}
     for method in settings.methods:
-        runs = {
-            rate: _descend(action, settings, method, rate, seed) for rate in {*settings.rates, settings.rate}
-        }
-        paths[method] = runs[settings.rate]
-        grid[method] = tuple(final(runs[rate]) for rate in settings.rates)
+        paths[method] = _descend(action, settings, method, seed)
+        grid[method] = _grid(action, settings, method, seed)
         tick()
     most = max(_gradients(path) for path in paths.values())
-    longer = descend(action.loss, paths["plain"].points[0], settings.rate, most)
+    start = torch.tensor(settings.start, dtype=torch.float64)
+    longer = descend(action.loss, start, settings.rate, most)
     return FunctionResult(settings, certificate, action, paths, longer, grid)
 
 
-def _descend(
-    action: Action, settings: FunctionSettings, method: Method, rate: float, seed: int
-) -> Trajectory:
+def _descend(action: Action, settings: FunctionSettings, method: Method, seed: int) -> Trajectory:
+    """One method at the rate of the settings; "published" with all its seeds."""
     start = torch.tensor(settings.start, dtype=torch.float64)
+    if method == "published":
+        start = start.expand(settings.seeds, -1).clone()
+    options = _options(action, settings, method, seed)
+    return descend(action.loss, start, settings.rate, settings.steps, **options)
+
+
+def _grid(action: Action, settings: FunctionSettings, method: Method, seed: int) -> tuple[float, ...]:
+    """The loss at the end for each rate of the grid; "published" the median over its seeds.
+
+    All rates run as one batch: rate r on L takes the steps that rate 1 takes on r L, and r L has the
+    symmetries of L.
+    """
+    copies = settings.seeds if method == "published" else 1
+    rates = torch.tensor(settings.rates, dtype=torch.float64).repeat_interleave(copies)
+    start = torch.tensor(settings.start, dtype=torch.float64).expand(len(rates), -1).clone()
+    options = _options(action, settings, method, seed)
+    path = descend(lambda point: rates * action.loss(point), start, 1.0, settings.steps, **options)
+    ends = (path.final_loss / rates).where(~path.diverged, torch.inf)
+    return tuple(ends.reshape(-1, copies).median(dim=1).values.tolist())
+
+
+def _options(action: Action, settings: FunctionSettings, method: Method, seed: int) -> dict[str, Any]:
+    """What a method adds to gradient descent."""
     if method == "plain":
-        return descend(action.loss, start, rate, settings.steps)
+        return {}
     search: Search = AscentSettings(steps=ASCENT_STEPS)
     if method == "published":
         if settings.published is None:
             raise SymmetryError(f"the published ascent is one over an angle; {action.group.name} has none")
-        start, search = start.expand(settings.seeds, -1).clone(), settings.published
-    return descend(
-        action.loss,
-        start,
-        rate,
-        settings.steps,
-        action=action,
-        schedule=settings.schedule,
-        teleport=search,
-        guard=method == "guarded",
-        seed=seed,
-    )
+        search = settings.published
+    guard = method == "guarded"
+    return {"action": action, "schedule": settings.schedule, "teleport": search, "guard": guard, "seed": seed}
 
 
 def orbits_figure(result: FunctionResult) -> Figure:

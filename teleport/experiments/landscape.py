@@ -27,7 +27,7 @@ LEVELS = 13
 
 def draw_landscape(axes: Axes, loss: Callable[[Tensor], Tensor], box: Box) -> None:
     """Fill a box ((x low, x high), (y low, y high)) by the logarithm of a loss of two variables, minimum 0."""
-    x, y = (torch.linspace(*side, 320, dtype=torch.float64) for side in box)
+    x, y = (torch.linspace(*side, 220, dtype=torch.float64) for side in box)
     with torch.no_grad():
         values = loss(torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)).numpy()
     heights = np.geomspace(max(values.min(), values.max() * 1e-5), values.max(), LEVELS)

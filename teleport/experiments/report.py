@@ -4,38 +4,54 @@ from __future__ import annotations
 
 import base64
 import html
-import io
+import math
 from collections.abc import Sequence
 
-from matplotlib.figure import Figure
-
-STYLE = """
-:root { color-scheme: light; }
-body { font: 17px/1.55 Georgia, 'Times New Roman', serif; color: #1c1c1c; background: #fff; margin: 0 auto; max-width: 52rem; padding: 2.5rem 1.5rem 5rem; }
-h1 { font-size: 2.1rem; line-height: 1.2; margin: 0 0 .3rem; }
-h2 { font-size: 1.45rem; margin: 3rem 0 .6rem; padding-top: .9rem; border-top: 2px solid #0072B2; }
-h3 { font-size: 1.1rem; margin: 1.8rem 0 .4rem; }
-p.lead { font-size: 1.15rem; color: #444; margin-top: 0; }
-figure { margin: 1.4rem 0; text-align: center; }
-figure img { max-width: 100%; height: auto; }
-figcaption { font-size: .9rem; color: #555; text-align: left; max-width: 44rem; margin: .5rem auto 0; }
-table { border-collapse: collapse; margin: 1rem 0; font-size: .92rem; width: 100%; }
-caption { text-align: left; font-style: italic; padding-bottom: .35rem; color: #444; }
-thead th { border-top: 1.5px solid #1c1c1c; border-bottom: 1px solid #1c1c1c; text-align: left; padding: .3rem .6rem .3rem 0; }
-tbody td { padding: .25rem .6rem .25rem 0; border-bottom: 1px solid #e4e4e4; vertical-align: top; }
-tbody tr:last-child td { border-bottom: 1.5px solid #1c1c1c; }
-td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-.formula { margin: .8rem 0; overflow-x: auto; padding: .2rem 0; }
-.proved { color: #00674b; font-weight: bold; }
-.note { background: #f4f7fa; border-left: 4px solid #0072B2; padding: .7rem 1rem; margin: 1.2rem 0; }
-code { font: .88em/1.4 ui-monospace, 'DejaVu Sans Mono', Menlo, monospace; }
-pre { background: #f7f7f7; padding: .8rem 1rem; overflow-x: auto; font-size: .85rem; }
-math { font-size: 1.05em; }
+STYLE = """ :root { color-scheme: light; --ink: #1d2733; --soft: #56616f; --line: #dde2e8; --accent: #0072b2;
+--good: #00674b; } * { box-sizing: border-box; } body { font: 17px/1.6 Charter, 'Bitstream Charter', 'Source
+Serif 4', Georgia, 'Noto Serif', 'DejaVu Serif', serif;
+  color: var(--ink); background: #fff; margin: 0 auto; max-width: 54rem; padding: 3rem 1.5rem 5rem; }
+h1, h2, h3, table, figcaption, caption, nav, .cards, .lead, summary, footer {
+  font-family: 'Source Sans 3', 'Segoe UI', 'Helvetica Neue', 'Noto Sans', 'DejaVu Sans', Arial, sans-serif; }
+h1 { font-size: 2.2rem; line-height: 1.15; letter-spacing: -.01em; margin: 0 0 .5rem; }
+h2 { font-size: 1.45rem; margin: 3.4rem 0 .7rem; padding-top: .8rem; border-top: 3px solid var(--accent); }
+h3 { font-size: 1.12rem; margin: 2.2rem 0 .4rem; }
+p { margin: .7rem 0; }
+.lead { font-size: 1.12rem; line-height: 1.5; color: var(--soft); margin: 0 0 1.6rem; }
+nav { font-size: .92rem; margin: 1.2rem 0 0; padding: .6rem 0; border-top: 1px solid var(--line);
+  border-bottom: 1px solid var(--line); }
+nav a { color: var(--accent); text-decoration: none; margin-right: 1.4rem; white-space: nowrap; } nav a:hover
+{ text-decoration: underline; } .cards { display: grid; grid-template-columns: repeat(auto-fit,
+minmax(11.5rem, 1fr)); gap: .8rem; margin: 1.4rem 0; } .card { border: 1px solid var(--line); border-top: 3px
+solid var(--accent); border-radius: 3px; padding: .7rem .9rem; } .card b { display: block; font-size: 1.3rem;
+line-height: 1.3; font-variant-numeric: tabular-nums; } .card span { font-size: .86rem; line-height: 1.35;
+color: var(--soft); display: block; margin-top: .15rem; } figure { margin: 1.6rem 0; } figure img { display:
+block; margin: 0 auto; max-width: 100%; height: auto; } figcaption { font-size: .88rem; line-height: 1.45;
+color: var(--soft); max-width: 46rem; margin: .5rem auto 0; } .number-label { font-weight: 600; color:
+var(--ink); } .scroll { overflow-x: auto; margin: 1.2rem 0; } table { border-collapse: collapse; font-size:
+.88rem; line-height: 1.4; width: 100%; } caption { text-align: left; padding-bottom: .4rem; color:
+var(--soft); } thead th { border-top: 1.5px solid var(--ink); border-bottom: 1px solid var(--ink); text-align:
+left;
+  vertical-align: bottom; padding: .35rem .9rem .35rem 0; font-weight: 600; }
+tbody td { padding: .28rem .9rem .28rem 0; border-bottom: 1px solid var(--line); vertical-align: top; } tbody
+tr:last-child td { border-bottom: 1.5px solid var(--ink); } th.number, td.number { text-align: right;
+font-variant-numeric: tabular-nums; white-space: nowrap; } th:last-child, td:last-child { padding-right: 0; }
+td.proved { color: var(--good); font-weight: 600; white-space: nowrap; } .formula { margin: 1rem 0; padding:
+.8rem 1.1rem; overflow-x: auto; background: #f6f8fa; border-radius: 3px; } math { font-size: 1.08em; } mtd {
+padding: .28em .3em; text-align: left; } mtd:first-child { text-align: right; } .note { border-left: 4px solid
+var(--accent); background: #f6f8fa; padding: .7rem 1.1rem; margin: 1.3rem 0; } details { margin: 1rem 0; }
+summary { cursor: pointer; color: var(--accent); font-size: .95rem; } code { font: .86em/1.45 'Source Code
+Pro', ui-monospace, 'DejaVu Sans Mono', Menlo, monospace; } pre { background: #f6f8fa; padding: .8rem 1.1rem;
+overflow: auto; max-height: 30rem; font-size: .82rem; border-radius: 3px; } footer { margin-top: 3.5rem;
+padding-top: .8rem; border-top: 1px solid var(--line); font-size: .86rem; color: var(--soft); } @media print {
+pre { max-height: none; } figure, table, .card { break-inside: avoid; } }
 """
+
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 class Report:
-    """A page that grows from top to bottom.
+    """A page that grows from top to bottom. Whatever is given as text is escaped; figures and tables are numbered.
 
     Examples
     --------
@@ -48,65 +64,128 @@ class Report:
     def __init__(self, title: str, lead: str) -> None:
         self._title, self._lead = title, lead
         self._parts: list[str] = []
+        self._chapters: list[str] = []
+        self._figures = self._tables = 0
 
-    def heading(self, text: str, level: int = 2) -> None:
-        """A heading of level 2 or 3."""
-        self._parts.append(f"<h{level}>{html.escape(text)}</h{level}>")
+    def chapter(self, text: str) -> None:
+        """A heading that the list at the top leads to."""
+        self._chapters.append(text)
+        self._parts.append(f'<h2 id="chapter-{len(self._chapters)}">{html.escape(text)}</h2>')
+
+    def heading(self, text: str) -> None:
+        """A heading below that."""
+        self._parts.append(f"<h3>{html.escape(text)}</h3>")
 
     def text(self, text: str) -> None:
-        """A paragraph of plain text."""
-        self._parts.append(f"<p>{html.escape(text)}</p>")
+        """A paragraph; what stands between backticks is set as code."""
+        self._parts.append(f"<p>{_inline(text)}</p>")
 
     def note(self, text: str) -> None:
         """A paragraph set apart."""
-        self._parts.append(f'<p class="note">{html.escape(text)}</p>')
+        self._parts.append(f'<p class="note">{_inline(text)}</p>')
 
-    def code(self, text: str) -> None:
-        """Program text."""
-        self._parts.append(f"<pre><code>{html.escape(text)}</code></pre>")
+    def cards(self, entries: Sequence[tuple[str, str]]) -> None:
+        """Short results side by side: what stands out, and what it is."""
+        cards = "".join(
+            f'<div class="card"><b>{html.escape(value)}</b><span>{_inline(text)}</span></div>'
+            for value, text in entries
+        )
+        self._parts.append(f'<div class="cards">{cards}</div>')
 
-    def formulas(self, rows: Sequence[str]) -> None:
-        """Rows of MathML."""
-        self._parts += [f'<div class="formula">{row}</div>' for row in rows]
+    def formulas(self, rows: Sequence[tuple[str, str, str]]) -> None:
+        """Equations below each other, each given as MathML: left side, relation, right side."""
+        cells = "".join(
+            f"<mtr><mtd>{left}</mtd><mtd><mo>{html.escape(relation)}</mo></mtd><mtd>{right}</mtd></mtr>"
+            for left, relation, right in rows
+        )
+        self._parts.append(
+            f'<div class="formula"><math><mtable displaystyle="true">{cells}</mtable></math></div>'
+        )
 
     def table(self, caption: str, head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-        """A table; a column whose entries all begin like numbers is set to the right."""
+        """A table; a column of numbers is set to the right."""
+        self._tables += 1
         texts = [[str(entry) for entry in row] for row in rows]
-        numeric = [all(_number(row[j]) for row in texts) and bool(texts) for j in range(len(head))]
+        numeric = [bool(texts) and all(_number(row[j]) for row in texts) for j in range(len(head))]
 
         def cell(tag: str, entry: str, j: int) -> str:
-            kind = "number" if numeric[j] else ("proved" if entry == "proved" else "")
-            return f"<{tag}{f' class={chr(34)}{kind}{chr(34)}' if kind else ''}>{html.escape(entry)}</{tag}>"
+            kind = "number" if numeric[j] else "proved" if tag == "td" and entry == "proved" else ""
+            mark = "✓ " if kind == "proved" else ""
+            return (
+                f"<{tag}{f' class={chr(34)}{kind}{chr(34)}' if kind else ''}>{mark}{_inline(entry)}</{tag}>"
+            )
 
         header = "".join(cell("th", entry, j) for j, entry in enumerate(head))
         body = "".join(
             "<tr>" + "".join(cell("td", e, j) for j, e in enumerate(row)) + "</tr>" for row in texts
         )
+        label = f'<span class="number-label">Table {self._tables}.</span> '
         self._parts.append(
-            f"<table><caption>{html.escape(caption)}</caption><thead><tr>{header}</tr></thead><tbody>{body}</tbody></table>"
+            f'<div class="scroll"><table><caption>{label}{_inline(caption)}</caption>'
+            f"<thead><tr>{header}</tr></thead><tbody>{body}</tbody></table></div>"
         )
 
-    def figure(self, figure: Figure, caption: str) -> None:
-        """A picture, inside the page."""
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=160)
-        data = base64.b64encode(buffer.getvalue()).decode()
-        text = html.escape(caption)
+    def figure(self, png: bytes, caption: str, alt: str, width: int) -> None:
+        """A picture, inside the page, `width` pixels wide where there is room."""
+        self._figures += 1
+        data = base64.b64encode(png).decode()
+        label = f'<span class="number-label">Figure {self._figures}.</span> '
         self._parts.append(
-            f'<figure><img alt="{text}" src="data:image/png;base64,{data}"><figcaption>{text}</figcaption></figure>'
+            f'<figure><img alt="{html.escape(alt)}" width="{width}" src="data:image/png;base64,{data}">'
+            f"<figcaption>{label}{_inline(caption)}</figcaption></figure>"
         )
+
+    def code(self, summary: str, text: str) -> None:
+        """Program text that opens on a click."""
+        self._parts.append(
+            f"<details><summary>{_inline(summary)}</summary><pre><code>{html.escape(text)}</code></pre></details>"
+        )
+
+    def footer(self, text: str) -> None:
+        """What stands at the end."""
+        self._parts.append(f"<footer>{_inline(text)}</footer>")
 
     def html(self) -> str:
         """The whole page."""
-        title, lead, body = html.escape(self._title), html.escape(self._lead), "\n".join(self._parts)
+        title, lead, body = html.escape(self._title), _inline(self._lead), "\n".join(self._parts)
+        links = "".join(
+            f'<a href="#chapter-{number}">{html.escape(chapter)}</a>'
+            for number, chapter in enumerate(self._chapters, start=1)
+        )
+        contents = f"<nav>{links}</nav>\n" if links else ""
         return (
             f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>\n'
             f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style></head>\n'
-            f'<body><h1>{title}</h1>\n<p class="lead">{lead}</p>\n{body}\n</body></html>\n'
+            f'<body><h1>{title}</h1>\n<p class="lead">{lead}</p>\n{contents}{body}\n</body></html>\n'
         )
 
 
+def scientific(value: float, digits: int = 2) -> str:
+    """A number with so many significant digits, as it is printed: plain, or times a power of ten.
+
+    Examples
+    --------
+    >>> scientific(2.686e-9), scientific(0.11134, 3), scientific(1.0), scientific(0.0), scientific(1e6, 3)
+    ('2.7 × 10⁻⁹', '0.111', '1.0', '0', '1.00 × 10⁶')
+    >>> scientific(float("inf"))
+    'diverged'
+    """
+    if not math.isfinite(value):
+        return "diverged"
+    if value == 0:
+        return "0"
+    mantissa, _, power = f"{value:.{digits - 1}e}".partition("e")
+    exponent = int(power)
+    if -4 < exponent < 4:
+        return f"{value:.{max(digits - 1 - exponent, 0)}f}"
+    return f"{mantissa} × 10{str(exponent).translate(_RAISED)}"
+
+
+def _inline(text: str) -> str:
+    parts = html.escape(text, quote=False).split("`")
+    return "".join(f"<code>{part}</code>" if index % 2 else part for index, part in enumerate(parts))
+
+
 def _number(entry: str) -> bool:
-    return bool(entry) and (
-        entry[0].isdigit() or entry[0] in "-+<>" and len(entry) > 1 and entry[1:].lstrip()[:1].isdigit()
-    )
+    """Whether an entry belongs into a column of numbers; a dash, or "diverged", may stand in one."""
+    return entry in ("–", "diverged") or entry.lstrip("-−<≤ ")[:1].isdigit()

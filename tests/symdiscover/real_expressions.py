@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 MP = mpmath.MPContext()
 MP.prec = 300
-# What 300 bits leave of sin(pi): where it decides, as in a division, the oracle does not.
+# What 300 bits leave of sin(pi): where so little decides, as in a division, the oracle does not.
 SMALL = MP.mpf(10) ** -60
 NAMES = ("x", "y", "a")
 Point = Mapping[str, Any]
@@ -35,8 +35,8 @@ class Meaning:
 
 def real_power(base: Any, exponent: Fraction) -> Any:
     """The real power: u**(p/q) is a real root for odd q and needs u >= 0 for even q."""
-    if abs(base) < SMALL and exponent <= 0:
-        raise Undefined("0 to a power that is not positive")
+    if abs(base) < SMALL and (base != 0 or exponent <= 0):
+        raise Undefined("0 to a power that is not positive, or a root of next to nothing")
     if base < 0 and exponent.denominator % 2 == 0:
         raise Undefined("an even root of a negative number")
     size = abs(base) ** (MP.mpf(exponent.numerator) / exponent.denominator)
@@ -79,9 +79,9 @@ UNARY: dict[str, Callable[[Any], Any]] = {
     "atanh": _guarded(MP.atanh, lambda u: abs(u) < 1),
     "abs": abs,
     "Abs": abs,
-    "sign": MP.sign,
-    "floor": MP.floor,
-    "ceil": MP.ceil,
+    "sign": _guarded(MP.sign, lambda u: abs(u) > SMALL),
+    "floor": _guarded(MP.floor, lambda u: abs(u - MP.nint(u)) > SMALL),
+    "ceil": _guarded(MP.ceil, lambda u: abs(u - MP.nint(u)) > SMALL),
 }
 BINARY: dict[str, Callable[[Any, Any], Any]] = {
     "({0} + {1})": lambda u, v: u + v,
@@ -90,7 +90,7 @@ BINARY: dict[str, Callable[[Any, Any], Any]] = {
     "({0})/({1})": _guarded(lambda u, v: u / v, lambda u, v: abs(v) > SMALL),
     "max({0}, {1})": max,
     "min({0}, {1})": min,
-    "atan2({0}, {1})": _guarded(MP.atan2, lambda u, v: abs(u) > SMALL or v > SMALL),
+    "atan2({0}, {1})": _guarded(MP.atan2, lambda u, v: abs(u) > SMALL),
     "({0})**({1})": _guarded(lambda u, v: u**v, lambda u, v: u > 0 and abs(v * MP.log(u)) < 500),
     "-{0}*({1})": lambda u, v: -u * v,
     "({0})/(2*({1}))": _guarded(lambda u, v: u / (2 * v), lambda u, v: abs(v) > SMALL),
@@ -138,7 +138,10 @@ def _grown(inner: st.SearchStrategy[Meaning]) -> st.SearchStrategy[Meaning]:
         def value(point: Point) -> Any:
             # Both, as the parser wants every part of an expression to be real somewhere.
             branches = then.value(point), other.value(point)
-            return branches[0 if COMPARISONS[form](u.value(point), v.value(point)) else 1]
+            left, right = u.value(point), v.value(point)
+            if min(abs(left - right), abs(left - 2), abs(right - 1)) < SMALL:
+                raise Undefined("a condition at its edge")
+            return branches[0 if COMPARISONS[form](left, right) else 1]
 
         return Meaning(f"Piecewise(({then.text}, {condition}), ({other.text}, True))", value)
 

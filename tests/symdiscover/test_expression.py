@@ -177,6 +177,7 @@ def test_what_is_read(text: str, expected: sp.Expr) -> None:
         ("Sum(x, (i, 1, 0)) + Product(x, (i, 1, 0))", sp.S.One),
         ("x[1]*x[2] + x1", x1 * x2 + x1),
         ("Sum(x, (i, -1, 1))", 3 * x),
+        ("Sum(x, (i, 1000, 1003))", 4 * x),
     ],
 )
 def test_sums_and_products_are_written_out(text: str, expected: sp.Expr) -> None:
@@ -241,6 +242,7 @@ def test_names_are_found_in_natural_order() -> None:
     assert [symbol.name for symbol in parsed.variables] == ["B", "b1", "x1", "x2", "x10", "y"]
     assert all(symbol.is_real and symbol.is_positive is None for symbol in parsed.variables)
     assert parsed.constants == (a,) and parsed.constants[0].is_positive
+    assert [symbol.name for symbol in parse("x01*x0*x1*x*xa").variables] == ["x", "x0", "x01", "x1", "xa"]
 
 
 def test_declared_names_keep_their_order_even_if_unused() -> None:

@@ -79,6 +79,14 @@ def test_symbolic_constants_go_into_the_chart() -> None:
     assert verify(finite).status == verify(period).status == "proved"
 
 
+def test_a_centre_must_exist_for_all_constants() -> None:
+    (claim,) = find(Loss.parse("(a + b)*x**2 + x + exp(y)", positive=["a", "b"]))
+    assert set(claim.loss.constants) <= claim.chart.forward[0].free_symbols and verify(claim).status == "proved"
+    for text in ["(a - b)*x**2 + x + exp(y)", "x**3 + cos((a - b)*x + 1) + exp(y) - x**3"]:
+        with pytest.raises(NoSymmetry):
+            find(Loss.parse(text, positive=["a", "b"]))
+
+
 NEGATIVE = [
     "x**2 + y**2 + y**3 + x/1000 + x**5",  # almost even
     "(x**2 + 2*y**2 + x*y**4)*10**-30 + (x**3 + y**5)*10**-30",  # tiny values

@@ -101,6 +101,13 @@ def test_pivots_of_undecided_ratio_give_single_reflections_only() -> None:
     assert all(verify(claim).status == "proved" for claim in claims)
 
 
+def test_a_constant_that_may_vanish_is_a_condition() -> None:
+    (claim,) = find(Loss.parse("(a - 1)*x**2 + x*sin(y)", positive=["a"]))
+    assert claim.domain == "Ne(a - 1, 0)"
+    (claim,) = find(Loss.parse("(a + 1)*x**2 + x*sin(y)", positive=["a"]))
+    assert claim.domain == "everywhere"
+
+
 @pytest.mark.parametrize(("name", "route"), [("rosenbrock", peel), ("booth", quadratic)])
 def test_what_is_found_already_is_not_repeated(name: str, route) -> None:  # type: ignore[no-untyped-def]
     loss = load(name).loss
