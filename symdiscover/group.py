@@ -74,7 +74,9 @@ class Group:
             if matrix.shape != (self.matrix_size, self.matrix_size):
                 raise SymmetryError(f"{self.name} needs {self.matrix_size} x {self.matrix_size} matrices")
         if self.element in ("angle", "time") and len(self.basis) > 1:
-            raise SymmetryError(f"{self.name} has {len(self.basis)} generators: its elements are no {self.element}s")
+            raise SymmetryError(
+                f"{self.name} has {len(self.basis)} generators: its elements are no {self.element}s"
+            )
         if self.affine:
             fixed = [0] * self.size
             if any(list(b[-1, :]) != [*fixed, 0] for b in self.basis):

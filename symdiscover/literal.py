@@ -307,7 +307,9 @@ def _same(claimed: Symmetry, own: Symmetry) -> bool:
         return claimed.map == own.map
     pairs = zip(claimed.map, own.map, strict=True)
     conditions = own.chart.conditions
-    return all(decide_zero(a - b, conditions=conditions, thorough=False).status != "refuted" for a, b in pairs)
+    return all(
+        decide_zero(a - b, conditions=conditions, thorough=False).status != "refuted" for a, b in pairs
+    )
 
 
 def _check(data: Mapping[str, Any], fields: Mapping[str, str], where: str) -> None:

@@ -339,7 +339,7 @@ def _rewritten(e: sp.Expr) -> sp.Expr | None:
             return inner
         if inner.is_Pow:
             return sp.sign(inner.base) if inner.exp.is_odd else sp.Integer(1)
-        content, primitive = inner.as_content_primitive() if inner.is_Add else (1, inner)
+        _, primitive = inner.as_content_primitive() if inner.is_Add else (1, inner)
         plain = sp.sign(-primitive) * -1 if primitive.could_extract_minus_sign() else sp.sign(primitive)
         return None if plain == e else plain
     return None

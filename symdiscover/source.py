@@ -6,6 +6,7 @@ Nothing is run here, and torch is not needed.
 
 from __future__ import annotations
 
+import contextlib
 import textwrap
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from importlib import resources
@@ -21,10 +22,34 @@ from symdiscover.symmetry import Symmetry
 from symdiscover.torch_printer import Generated, generate_function, helper_sources, safe_names
 
 #: Names in the generated module that a constant of the loss, which is a keyword of its functions, must not hide.
-_NAMES = """
-    act as_like at_least_single chart compose coordinates dense element exp g identity image inverse inverse_chart loss
-    moved point random spectrum stack t theta torch u value x
-""".split()
+_NAMES = [
+    "act",
+    "as_like",
+    "at_least_single",
+    "chart",
+    "compose",
+    "coordinates",
+    "dense",
+    "element",
+    "exp",
+    "g",
+    "identity",
+    "image",
+    "inverse",
+    "inverse_chart",
+    "loss",
+    "moved",
+    "point",
+    "random",
+    "spectrum",
+    "stack",
+    "t",
+    "theta",
+    "torch",
+    "u",
+    "value",
+    "x",
+]
 #: Longer expressions are shortened in the docstring of the module.
 SHOWN = 300
 
@@ -60,10 +85,10 @@ def action_source(symmetry: Symmetry) -> str:
         If an expression holds a function that torch does not have.
     """
     literal = to_literal(symmetry)
-    try:
+    with contextlib.suppress(
+        ExpressionError
+    ):  # functions beyond the notation become code, but cannot be read back
         symmetry = from_literal(literal)
-    except ExpressionError:
-        pass  # a hand-made claim with functions beyond the notation: it becomes code, but cannot be read back
     return source_of(literal, symmetry)
 
 

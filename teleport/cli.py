@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from symdiscover.console import Parser, output, read_loss, run
+from symdiscover.console import Parser, read_loss, run
 
 if TYPE_CHECKING:
     from torch import Tensor

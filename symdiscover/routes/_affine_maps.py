@@ -200,7 +200,9 @@ def _permuting_name(group: FiniteGroup, points: PermutationGroup) -> str:
     Those k may stand for blocks of variables that move together.
     """
     n = group.linear[0].rows
-    pure = not any(entry < 0 for a in group.linear for entry in a) and not any(e for m in group.maps for e in m[:n, n])
+    pure = not any(entry < 0 for a in group.linear for entry in a) and not any(
+        e for m in group.maps for e in m[:n, n]
+    )
     for orbit in points.orbits():
         variables = sorted({point % n for point in orbit})
         k = len(variables)

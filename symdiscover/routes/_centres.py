@@ -127,7 +127,9 @@ def common_centres(loss: Loss) -> Iterator[tuple[sp.Expr, ...]]:
             for d in (degree, degree - 1)
         )
         shift = sp.symbols(f"c1:{len(variables) + 1}", cls=sp.Dummy)
-        condition = following + sp.Add(*[c * sp.diff(leading, x) for c, x in zip(shift, variables, strict=True)])
+        condition = following + sp.Add(
+            *[c * sp.diff(leading, x) for c, x in zip(shift, variables, strict=True)]
+        )
         systems.append((sp.Poly(condition, *variables).coeffs(), shift))
     else:
         forms = linear_forms(loss)
@@ -149,7 +151,12 @@ def linear_forms(loss: Loss) -> list[sp.Expr]:
             continue
         base = node.args[0]
         used = base.free_symbols & set(loss.variables)
-        if isinstance(base, sp.Expr) and used and base.is_polynomial(*used) and sp.Poly(base, *used).total_degree() == 1:
+        if (
+            isinstance(base, sp.Expr)
+            and used
+            and base.is_polynomial(*used)
+            and sp.Poly(base, *used).total_degree() == 1
+        ):
             forms[base] = None
     return list(forms)
 

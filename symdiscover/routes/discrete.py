@@ -59,7 +59,9 @@ def find(loss: Loss, found: tuple[Symmetry, ...] = ()) -> list[Symmetry]:
     vectors = _period_vectors(loss, screen, found)
     claims = []
     decided = [(m, _status(loss, image(m, loss.variables))) for m in generators]
-    open_ = [] if loss.expression.has(*PIECES) else ["identity-tested", "numerical"]  # no evidence where pieces may hide
+    open_ = (
+        [] if loss.expression.has(*PIECES) else ["identity-tested", "numerical"]
+    )  # no evidence where pieces may hide
     for statuses in (["proved"], open_):  # one undecided generator must not weaken the claim of the others
         if chosen := [m for m, status in decided if status in statuses]:
             claims.append(_finite_claim(loss, chosen))
@@ -103,7 +105,9 @@ class Screen:
         for values, before in self._points:
             with mpmath.workdps(DIGITS):
                 try:
-                    moved = {x: evaluate_digits(e, values) for x, e in zip(self.variables, images, strict=True)}
+                    moved = {
+                        x: evaluate_digits(e, values) for x, e in zip(self.variables, images, strict=True)
+                    }
                 except (ArithmeticError, LookupError, SymmetryError, TypeError, ValueError):
                     return False
                 after = self._value(values | moved)
@@ -119,9 +123,17 @@ class Screen:
             at = values | dict(zip(self.variables, c, strict=True))
             profile = []
             for x, origin in zip(self.variables, c, strict=True):
-                along = [[self._value(at | {x: origin + s * mpmath.sqrt(t)}) for t in (3, mpmath.mpf(1) / 7)] for s in (1, -1)]
+                along = [
+                    [self._value(at | {x: origin + s * mpmath.sqrt(t)}) for t in (3, mpmath.mpf(1) / 7)]
+                    for s in (1, -1)
+                ]
                 # Rounding of what vanishes must not tell axes apart.
-                profile.append([str([None if v is None else mpmath.nstr(mpmath.chop(v, SMALL), 25) for v in w]) for w in along])
+                profile.append(
+                    [
+                        str([None if v is None else mpmath.nstr(mpmath.chop(v, SMALL), 25) for v in w])
+                        for w in along
+                    ]
+                )
             return profile
 
     def _value(self, values: dict[sp.Symbol, mpmath.mpf]) -> mpmath.mpf | None:
@@ -349,4 +361,6 @@ def _period_claim(loss: Loss, basis: Sequence[Sequence[int]], scale: Sequence[sp
         scale = [sp.Integer(1)] * n
     shifts = [_translation([k * unit for k, unit in zip(vector, scale, strict=True)]) for vector in basis]
     name = f"Z^{len(shifts)}" if len(shifts) > 1 else "Z"
-    return Symmetry(loss, Group(name, n, (), tuple(shifts), affine=True), chart, "discrete", "discrete", note="periods")
+    return Symmetry(
+        loss, Group(name, n, (), tuple(shifts), affine=True), chart, "discrete", "discrete", note="periods"
+    )

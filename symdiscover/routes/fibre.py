@@ -77,9 +77,15 @@ def find(loss: Loss, found: tuple[Symmetry, ...] = ()) -> list[Symmetry]:
             if (claim := _largest(loss, composition, inner, block)) is None:
                 continue
             reason = "nothing that is not found already, or left to the route discrete"
-            if not _is_affine_reflection(claim, loss) and not is_known([*found, *claims], _sample_image(claim)):
+            if not _is_affine_reflection(claim, loss) and not is_known(
+                [*found, *claims], _sample_image(claim)
+            ):
                 claims.append(claim)
-                turned |= set(loss.variables) - set(claim.chart.forward[claim.group.size :]) if claim.group.dimension else set()
+                turned |= (
+                    set(loss.variables) - set(claim.chart.forward[claim.group.size :])
+                    if claim.group.dimension
+                    else set()
+                )
             if len(claims) == CLAIMS:
                 return claims
     if claims:
@@ -100,7 +106,10 @@ def _blocks(inner: sp.Expr, loss: Loss) -> Iterator[tuple[sp.Symbol, ...]]:
     together.add_edges_from(
         pair for pair in itertools.combinations(squared, 2) if sp.Poly(inner, *pair).total_degree() == 2
     )
-    cliques = [tuple(sorted(c, key=loss.variables.index)) for c in itertools.islice(nx.find_cliques(together), 4 * BLOCKS)]
+    cliques = [
+        tuple(sorted(c, key=loss.variables.index))
+        for c in itertools.islice(nx.find_cliques(together), 4 * BLOCKS)
+    ]
     # Each two of three variables may go together and yet all three stand in a product.
     grown = [c for c in sorted(cliques, key=str) if sp.Poly(inner, *c).total_degree() == 2]
     large = sorted((block for block in grown if len(block) > 1), key=lambda block: -len(block))
@@ -108,7 +117,9 @@ def _blocks(inner: sp.Expr, loss: Loss) -> Iterator[tuple[sp.Symbol, ...]]:
     yield from ((x,) for x in squared)
 
 
-def _largest(loss: Loss, composition: Composition, inner: sp.Expr, block: tuple[sp.Symbol, ...]) -> Symmetry | None:
+def _largest(
+    loss: Loss, composition: Composition, inner: sp.Expr, block: tuple[sp.Symbol, ...]
+) -> Symmetry | None:
     """The claim for a block; where its pivots do not fit together, for as many of its variables as fit the first."""
 
     def attempt(chosen: tuple[sp.Symbol, ...]) -> Symmetry | None:
@@ -174,7 +185,9 @@ def _claim(loss: Loss, composition: Composition, pivots: list[Pivot], rest: sp.E
         if ratio is None:
             return None
         # A perfect square shows its sign, and its root, when factored.
-        ratios.append(sp.factor(ratio) if ratio.count_ops() <= FACTORED and ratio.is_rational_function() else ratio)
+        ratios.append(
+            sp.factor(ratio) if ratio.count_ops() <= FACTORED and ratio.is_rational_function() else ratio
+        )
     signs = [_sign(ratio) for ratio in ratios]
     if None in signs:
         return None
@@ -228,7 +241,11 @@ def _conditions(inverse: list[tuple[sp.Symbol, sp.Expr]], stay: dict[sp.Symbol, 
 def _is_affine_reflection(claim: Symmetry, loss: Loss) -> bool:
     """Whether the route discrete finds it: there the linear part becomes a matrix of the group, and those hold numbers."""
     (form,) = claim.chart.forward[:1]
-    return claim.group.size == 1 and _is_affine(form, loss) and not any(sp.diff(form, x).free_symbols for x in loss.variables)
+    return (
+        claim.group.size == 1
+        and _is_affine(form, loss)
+        and not any(sp.diff(form, x).free_symbols for x in loss.variables)
+    )
 
 
 def _is_affine(e: sp.Expr, loss: Loss) -> bool:

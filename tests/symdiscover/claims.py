@@ -15,7 +15,9 @@ from symdiscover.routes import affine, peel, quadratic, translations
 VALUES = {"a": 1.5, "b": 3.0}
 
 
-def _found(route: Callable[..., list[sd.Symmetry]], text: str, positive: str = "", index: int = 0) -> sd.Symmetry:
+def _found(
+    route: Callable[..., list[sd.Symmetry]], text: str, positive: str = "", index: int = 0
+) -> sd.Symmetry:
     return route(sd.Loss.parse(text, positive=positive))[index]
 
 
@@ -30,7 +32,9 @@ def _logarithmic() -> sd.Symmetry:
 def _oblique() -> sd.Symmetry:
     """Turns about (1, -1), as affine maps of three coordinates of which the last stays."""
     loss = sd.Loss.parse("(x - 1)**2 + 4*(y + 1)**2 + z**4")
-    turn = sp.ImmutableMatrix([[0, -2, 0, -2], [sp.Rational(1, 2), 0, 0, -sp.Rational(1, 2)], [0] * 4, [0] * 4])
+    turn = sp.ImmutableMatrix(
+        [[0, -2, 0, -2], [sp.Rational(1, 2), 0, 0, -sp.Rational(1, 2)], [0] * 4, [0] * 4]
+    )
     group = Group("SO(2)", 3, (turn,), compact=True, affine=True, element="angle")
     return sd.Symmetry(loss, group, sd.Chart.identity(loss.variables))
 
@@ -89,12 +93,16 @@ def bare_action(symmetry: sd.Symmetry) -> sd.Action:
 def renamed(symmetry: sd.Symmetry, names: dict[str, str]) -> sd.Symmetry:
     """The same claim about a loss whose variables and constants are named otherwise."""
     loss = symmetry.loss
-    new = {s: sp.Symbol(names.get(s.name, s.name), **s.assumptions0) for s in (*loss.variables, *loss.constants)}
+    new = {
+        s: sp.Symbol(names.get(s.name, s.name), **s.assumptions0) for s in (*loss.variables, *loss.constants)
+    }
     chart = symmetry.chart
     return replace(
         symmetry,
         loss=sd.Loss(
-            loss.expression.xreplace(new), tuple(new[s] for s in loss.variables), tuple(new[s] for s in loss.constants)
+            loss.expression.xreplace(new),
+            tuple(new[s] for s in loss.variables),
+            tuple(new[s] for s in loss.constants),
         ),
         chart=sd.Chart(
             tuple(new[s] for s in chart.variables),

@@ -70,7 +70,9 @@ def test_generators_are_those_of_the_group(name: str) -> None:
     loss, chart = symmetry.loss, symmetry.chart
     at = {s: VALUES[s.name] for s in loss.constants} | dict(zip(loss.variables, x.tolist(), strict=True))
     u = {c: e.subs(at) for c, e in zip(chart.coordinates, chart.forward, strict=True)}
-    jacobian = torch.tensor([[float(e.diff(v).subs(at)) for v in loss.variables] for e in chart.forward], dtype=DOUBLE)
+    jacobian = torch.tensor(
+        [[float(e.diff(v).subs(at)) for v in loss.variables] for e in chart.forward], dtype=DOUBLE
+    )
     for k, generator in enumerate(group.basis):
         direction = torch.eye(group.dimension, dtype=DOUBLE)[k]
         _, velocity = torch.func.jvp(lambda t: of(of.exp(t), x), (0 * direction,), (direction,))
@@ -85,7 +87,11 @@ def test_random_elements_reach_every_component(name: str) -> None:
     g = random(of, (200,))
     form = torch.diag(torch.tensor([float(e) for e in of.group.form.diagonal()], dtype=DOUBLE))
     assert torch.allclose(g.mT @ form @ g, form.expand_as(g), atol=1e-12)
-    signs = {tuple(s.sign().tolist()) for s in g.diagonal(dim1=-2, dim2=-1)} if name == "saddle" else set(g.det().sign().tolist())
+    signs = (
+        {tuple(s.sign().tolist()) for s in g.diagonal(dim1=-2, dim2=-1)}
+        if name == "saddle"
+        else set(g.det().sign().tolist())
+    )
     assert len(signs) == {"ellipsoid": 2, "saddle": 4, "one square": 2}[name]
     rotations = of.exp(torch.randn(200, of.group.dimension, dtype=DOUBLE))
     assert set(rotations.det().sign().tolist()) == {1.0}
@@ -197,7 +203,9 @@ def test_a_saved_file_is_the_source(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("fails", ["write", "replace", "chmod"])
-def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path, fails: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_is_replaced_whole_or_not_at_all(
+    tmp_path: Path, fails: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     target = tmp_path / "action.py"
     target.write_text("the old one")
     of = action("booth")
@@ -206,6 +214,7 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path, fails: str, monk
         raise KeyboardInterrupt if fails == "chmod" else OSError(28, "No space left on device")
 
     if fails == "write":
+
         class Full:
             def __init__(self, handle: int, *_: object, **__: object) -> None:
                 os.close(handle)

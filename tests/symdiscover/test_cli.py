@@ -55,9 +55,11 @@ def shape_faults(data: Any) -> list[str]:
             "group": str, "kind": str, "status": str, "route": str, "domain": str, "transitive": bool, "group_law": bool,
             "dimension": int, "killing": list | None, "parameters": list, "map": list | None,
         }  # fmt: skip
-        faults += [key for key in SYMMETRY_KEYS ^ set(entry)]
+        faults += list(SYMMETRY_KEYS ^ set(entry))
         faults += [key for key, kind in types.items() if not isinstance(entry.get(key), kind)]
-        faults += ["kind"] * (entry.get("kind") not in {"closed-form", "branch", "implicit", "numerical", "discrete"})
+        faults += ["kind"] * (
+            entry.get("kind") not in {"closed-form", "branch", "implicit", "numerical", "discrete"}
+        )
         faults += ["status"] * (entry.get("status") not in {"proved", "identity-tested", "numerical"})
         faults += ["killing"] * (len(entry.get("killing") or [0, 0, 0]) != 3)
         faults += ["map"] * (len(entry.get("map") or data["variables"]) != len(data["variables"]))
@@ -67,7 +69,8 @@ def shape_faults(data: Any) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "text", ["booth", "b*(x**2 - y)**2 + (x - a)**2", "(x*w - y*z)**2", "x + sin(y*z) + x**3*y", "(x + y)**2", "7"]
+    "text",
+    ["booth", "b*(x**2 - y)**2 + (x - a)**2", "(x*w - y*z)**2", "x + sin(y*z) + x**3*y", "(x + y)**2", "7"],
 )
 def test_json_is_one_object_of_the_promised_shape(text: str, capsys: Capture) -> None:
     extra = ["--positive", "a,b"] if "b*" in text else ["--variables", "x"] if text == "7" else []
@@ -77,7 +80,12 @@ def test_json_is_one_object_of_the_promised_shape(text: str, capsys: Capture) ->
     assert data["seconds"] > 0
     if text == "booth":
         first = data["symmetries"][0]
-        assert (data["variables"], first["group"], first["status"], first["transitive"]) == (["x1", "x2"], "SO(2)", "proved", True)
+        assert (data["variables"], first["group"], first["status"], first["transitive"]) == (
+            ["x1", "x2"],
+            "SO(2)",
+            "proved",
+            True,
+        )
         assert first["map"] is not None and first["parameters"] == ["theta"]
 
 
@@ -100,7 +108,9 @@ def test_another_object_is_noticed(capsys: Capture) -> None:
 def test_the_map_of_the_json_reads_back_and_is_right(capsys: Capture) -> None:
     assert main(["derive", "x**2 + 4*y**2", "--json"]) == 0
     data = strict(capsys.readouterr().out)
-    images = [sd.Loss.parse(text, variables=["x", "y", "theta"]).expression for text in data["symmetries"][0]["map"]]
+    images = [
+        sd.Loss.parse(text, variables=["x", "y", "theta"]).expression for text in data["symmetries"][0]["map"]
+    ]
     loss = sd.Loss.parse(data["expression"], variables=data["variables"])
     theta = sd.Loss.parse("theta").variables
     assert sd.verify(sd.claim(loss, images, theta)).status == "proved"
@@ -123,7 +133,14 @@ def test_a_function_without_symmetry_is_an_empty_list(capsys: Capture) -> None:
 def test_what_is_shown_to_people(capsys: Capture) -> None:
     assert main(["derive", "-x**2-4*y**2"]) == 0
     shown = capsys.readouterr().out
-    for part in ("L(x, y) = -x**2 - 4*y**2", "SO(2)", "proved", "domain: everywhere", "x -> x*cos(theta)", "tried quadratic"):
+    for part in (
+        "L(x, y) = -x**2 - 4*y**2",
+        "SO(2)",
+        "proved",
+        "domain: everywhere",
+        "x -> x*cos(theta)",
+        "tried quadratic",
+    ):
         assert part in shown
     assert "no symmetry" not in shown
     assert main(["derive", "x**2 + 4*y**2", "--latex"]) == 0
@@ -194,7 +211,10 @@ def test_what_cannot_be_done_is_a_sentence_and_1(capsys: Capture, tmp_path: Path
         assert main(["derive", "x**5*y + sin(x) + exp(x*y**2)", option, str(target), "--json"]) == 1
         caught = capsys.readouterr()
         assert strict(caught.out)["symmetries"] == []
-        assert caught.err.splitlines()[-1] == "symdiscover: no symmetry in the families tried: nothing to save or to draw"
+        assert (
+            caught.err.splitlines()[-1]
+            == "symdiscover: no symmetry in the families tried: nothing to save or to draw"
+        )
         assert not target.exists()
     assert main(["derive", "cos(x) + y**4 + exp(x*y)*0", "--plot", str(tmp_path / "a.png")]) == 1
     assert "is discrete" in capsys.readouterr().err
@@ -242,7 +262,13 @@ def test_files_that_are_no_saved_actions(capsys: Capture, tmp_path: Path) -> Non
     ):
         other.write_bytes(content)
         refused(capsys, "verify", str(other), status=1, said=said)
-    refused(capsys, "verify", str(tmp_path / "none.py"), status=1, said=f"No such file or directory: {tmp_path / 'none.py'}")
+    refused(
+        capsys,
+        "verify",
+        str(tmp_path / "none.py"),
+        status=1,
+        said=f"No such file or directory: {tmp_path / 'none.py'}",
+    )
     refused(capsys, "verify", str(tmp_path), status=1, said="directory")
     refused(capsys, "verify", "a\0b", status=1, said="NUL")
     refused(capsys, "verify", "\udcff.py", status=1, said="No such file")
@@ -274,9 +300,14 @@ def test_the_catalogue_as_json(capsys: Capture) -> None:
     data = strict(capsys.readouterr().out)
     assert list(data) == catalogue.names()
     for name, entry in data.items():
-        assert sd.Loss.parse(entry["text"], entry["variables"], list(entry["constants"])).expression == catalogue.load(name).loss.expression
+        assert (
+            sd.Loss.parse(entry["text"], entry["variables"], list(entry["constants"])).expression
+            == catalogue.load(name).loss.expression
+        )
     assert main(["catalogue", "booth", "--json"]) == 0
-    assert strict(capsys.readouterr().out) == {"booth": json.loads(json.dumps(catalogue_entry(catalogue.load("booth"))))}
+    assert strict(capsys.readouterr().out) == {
+        "booth": json.loads(json.dumps(catalogue_entry(catalogue.load("booth"))))
+    }
 
 
 # The whole command
@@ -296,7 +327,11 @@ def symdiscover(*arguments: str, cwd: Path = ROOT, **variables: str) -> subproce
     environment = {key: value for key, value in os.environ.items() if key not in ("DISPLAY", "MPLBACKEND")}
     environment |= {"PYTHONPATH": str(ROOT), **variables}
     return subprocess.run(
-        [sys.executable, "-m", "symdiscover", *arguments], cwd=cwd, env=environment, capture_output=True, timeout=300
+        [sys.executable, "-m", "symdiscover", *arguments],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        timeout=300,
     )
 
 
@@ -335,7 +370,12 @@ def test_control_c_ends_a_derivation_and_its_worker(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "symdiscover", "derive", "trid", "--budget", "200"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     ) as process:
         assert process.stderr is not None
         line = process.stderr.readline()  # after a second in one route

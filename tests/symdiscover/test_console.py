@@ -49,7 +49,11 @@ def raising(error: BaseException) -> Callable[[Any], int]:
         (OSError("odd"), 1, "odd"),
         (KeyboardInterrupt(), 130, "interrupted"),
         (BrokenPipeError(), 0, None),
-        (ZeroDivisionError("division by zero"), 1, "this should not have happened: ZeroDivisionError: division by zero"),
+        (
+            ZeroDivisionError("division by zero"),
+            1,
+            "this should not have happened: ZeroDivisionError: division by zero",
+        ),
         (MemoryError(), 1, "this should not have happened: MemoryError:"),
         (RecursionError("deep"), 1, "this should not have happened: RecursionError: deep"),
     ],
@@ -72,7 +76,11 @@ def test_a_command_that_succeeds_returns_its_status(capsys: pytest.CaptureFixtur
 
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
-    [(["--times", "x"], 2, "argument --times: invalid int value: 'x'"), (["--time"], 2, "expected one argument"), (["--no"], 2, "--no")],
+    [
+        (["--times", "x"], 2, "argument --times: invalid int value: 'x'"),
+        (["--time"], 2, "expected one argument"),
+        (["--no"], 2, "--no"),
+    ],
 )
 def test_a_wrong_command_line_is_a_sentence(
     arguments: list[str], status: int, said: str, capsys: pytest.CaptureFixture[str]
@@ -143,7 +151,9 @@ def test_progress_speaks_after_a_second_and_not_before(
     assert capsys.readouterr() == ("", "program: something slow (0 s)\n")
 
 
-def test_progress_ends_with_its_command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_ends_with_its_command(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(console, "PATIENCE", 0.1)
 
     def command(_: Any) -> int:
@@ -168,7 +178,9 @@ START = "import sys\nfrom symdiscover.console import Parser, run\nparser = Parse
 def python(code: str, **options: Any) -> subprocess.Popen[str]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **options.pop("env", {})}
     pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen([sys.executable, "-c", START + code], env=environment, text=True, **{**pipes, **options})
+    return subprocess.Popen(
+        [sys.executable, "-c", START + code], env=environment, text=True, **{**pipes, **options}
+    )
 
 
 MANY = "parser.set_defaults(command=lambda options: [print('line') for _ in range(100_000)] and 0)\n"
@@ -220,7 +232,9 @@ def test_control_c_is_a_word_and_130() -> None:
     assert process.returncode == 130
 
 
-@pytest.mark.parametrize(("encoding", "shown"), [("ascii", "Mor\\xe9 \\ud800\n"), ("utf-8", "Mor\u00e9 \\ud800\n")])
+@pytest.mark.parametrize(
+    ("encoding", "shown"), [("ascii", "Mor\\xe9 \\ud800\n"), ("utf-8", "Mor\u00e9 \\ud800\n")]
+)
 def test_what_a_terminal_cannot_show_is_escaped(encoding: str, shown: str) -> None:
     code = "parser.set_defaults(command=lambda options: print('Mor\\u00e9 \\ud800') or 0)\n"
     process = python(code + EXIT, env={"PYTHONIOENCODING": encoding})

@@ -53,7 +53,9 @@ def test_the_code_computes_the_written_map(name: str) -> None:
     with mpmath.workdps(30):
         wanted = torch.tensor([float(evaluate_digits(image, values)) for image in symmetry.map], dtype=DOUBLE)
     assert torch.allclose(of(g, x), wanted, rtol=1e-13, atol=1e-13)
-    assert not torch.allclose(of(of.inverse(g), x) if name != "without composition" else of(-g, x), wanted, rtol=1e-6)
+    assert not torch.allclose(
+        of(of.inverse(g), x) if name != "without composition" else of(-g, x), wanted, rtol=1e-6
+    )
 
 
 @pytest.mark.parametrize("name", CLAIMS)
@@ -103,7 +105,9 @@ def test_compiled_whole(name: str, backend: str) -> None:
     torch._dynamo.reset()
 
     def moved_loss(e: Tensor, p: Tensor) -> Tensor:
-        return of.loss(of(of.compose(e, of.inverse(of.exp(torch.zeros(3, max(of.group.dimension, 1), dtype=DOUBLE)))), p))
+        return of.loss(
+            of(of.compose(e, of.inverse(of.exp(torch.zeros(3, max(of.group.dimension, 1), dtype=DOUBLE)))), p)
+        )
 
     compiled = torch.compile(moved_loss, backend=backend, fullgraph=True)
     assert torch.allclose(compiled(g, x), moved_loss(g, x), rtol=1e-12)
@@ -138,10 +142,20 @@ def test_the_dtype_of_the_point_is_kept(name: str, dtype: torch.dtype) -> None:
     assert moved.dtype == of.loss(x.to(dtype)).dtype == dtype
     tolerance = 30 * torch.finfo(dtype).eps
     assert torch.allclose(moved.double(), exact, rtol=tolerance, atol=tolerance)
-    assert not torch.allclose(moved.double(), exact + 3 * tolerance * (1 + exact.abs()), rtol=tolerance, atol=tolerance)
-    xi = torch.full((max(of.group.dimension, 1) if of.group.element != "matrix" else of.group.dimension,), 0.1, dtype=dtype)
+    assert not torch.allclose(
+        moved.double(), exact + 3 * tolerance * (1 + exact.abs()), rtol=tolerance, atol=tolerance
+    )
+    xi = torch.full(
+        (max(of.group.dimension, 1) if of.group.element != "matrix" else of.group.dimension,),
+        0.1,
+        dtype=dtype,
+    )
     if of.group.element != "vector" or of.group.dimension:
-        assert of.exp(xi).dtype == of.inverse(of.exp(xi)).dtype == dtype if name != "without composition" else True
+        assert (
+            of.exp(xi).dtype == of.inverse(of.exp(xi)).dtype == dtype
+            if name != "without composition"
+            else True
+        )
 
 
 @pytest.mark.parametrize(
@@ -160,7 +174,10 @@ def test_what_is_no_point_is_refused(bad: object) -> None:
     assert of(0.3, torch.ones(2)).shape == (2,)
 
 
-@pytest.mark.parametrize(("name", "shape"), [("translations", (3,)), ("translations", ()), ("ellipsoid", (2, 2)), ("ellipsoid", (3,))])
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [("translations", (3,)), ("translations", ()), ("ellipsoid", (2, 2)), ("ellipsoid", (3,))],
+)
 def test_what_is_no_element_is_refused(name: str, shape: tuple[int, ...]) -> None:
     of = action(name)
     with pytest.raises(ValueError, match="elements have shape"):
@@ -168,7 +185,9 @@ def test_what_is_no_element_is_refused(name: str, shape: tuple[int, ...]) -> Non
     assert of(element(of), points(of)).shape == (3,)
 
 
-@pytest.mark.parametrize("name", ["rosenbrock", "ellipsoid", "translations", "translation", "one square", "shears"])
+@pytest.mark.parametrize(
+    "name", ["rosenbrock", "ellipsoid", "translations", "translation", "one square", "shears"]
+)
 def test_batches_broadcast(name: str) -> None:
     of = action(name)
     g, x = element(of, (5, 1)), points(of, (3,))
@@ -202,7 +221,13 @@ def test_constants_are_numbers_or_tensors() -> None:
     x, angle = torch.tensor([[-1.0, -1.0], [0.5, 2.0]], dtype=DOUBLE), torch.tensor([0.3, 1.0], dtype=DOUBLE)
     plain = to_torch(proof, a=1, b=100)
     wanted = plain(angle, x)
-    for b in (100.0, sp.Integer(100), torch.tensor(100), torch.tensor(100.0), torch.tensor([100.0, 100.0], dtype=DOUBLE)):
+    for b in (
+        100.0,
+        sp.Integer(100),
+        torch.tensor(100),
+        torch.tensor(100.0),
+        torch.tensor([100.0, 100.0], dtype=DOUBLE),
+    ):
         assert torch.equal(to_torch(proof, a=1.0, b=b)(angle, x), wanted)
     assert not torch.equal(to_torch(proof, a=1.0, b=99.0)(angle, x), wanted)
     each = to_torch(proof).at(a=torch.tensor([1.0, 2.0]), b=100)
@@ -220,13 +245,17 @@ def test_gradients_flow_into_constants() -> None:
     proof, loss = certificate("rosenbrock"), claim("rosenbrock").loss
     assert torch.autograd.gradcheck(lambda a, b: to_torch(proof, a=a, b=b)(angle, x), (a, b))
     assert torch.autograd.gradcheck(lambda a, b: to_torch(loss, a=a, b=b)(x), (a, b))
-    assert torch.func.vmap(lambda a: to_torch(proof, a=a, b=2.0).loss(x))(torch.tensor([1.0, 2.0])).shape == (2,)
+    assert torch.func.vmap(lambda a: to_torch(proof, a=a, b=2.0).loss(x))(torch.tensor([1.0, 2.0])).shape == (
+        2,
+    )
     assert not torch.autograd.gradcheck(
         lambda a, b: to_torch(loss, a=a.detach(), b=b)(x) + 0 * a, (a, b), raise_exception=False
     )
 
 
-@pytest.mark.parametrize("bad", [0, -1.0, float("nan"), float("inf"), "1", b"1", None, 1j, [1.0], sp.Symbol("c")], ids=str)
+@pytest.mark.parametrize(
+    "bad", [0, -1.0, float("nan"), float("inf"), "1", b"1", None, 1j, [1.0], sp.Symbol("c")], ids=str
+)
 def test_a_constant_that_is_not_positive_is_refused(bad: object) -> None:
     with pytest.raises(sd.SymmetryError, match="the constant b must be a positive number"):
         to_torch(certificate("rosenbrock"), a=1.0, b=bad)
@@ -407,6 +436,8 @@ def test_a_module_that_needs_more_is_noticed(tmp_path: Path) -> None:
 
 def test_the_saved_rosenbrock_is_imported_by_its_name(tmp_path: Path) -> None:
     to_torch(certificate("rosenbrock")).save(tmp_path / "rosenbrock_action.py")
-    done = run("import rosenbrock_action as r, torch; print(r.loss(torch.tensor([-1., -1.]), a=1, b=100))", tmp_path)
+    done = run(
+        "import rosenbrock_action as r, torch; print(r.loss(torch.tensor([-1., -1.]), a=1, b=100))", tmp_path
+    )
     assert done.stdout.strip() == "tensor(404.)", done.stderr
     assert run("import rosenbrock_acton", tmp_path).returncode == 1

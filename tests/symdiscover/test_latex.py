@@ -23,8 +23,10 @@ def unbalanced(text: str) -> bool:
         if depth < 0:
             return True
     pairs = [(r"\\left(?![a-z])", r"\\right(?![a-z])"), (r"\\begin\{", r"\\end\{")]
-    return depth != 0 or bare.count("$") % 2 == 1 or any(
-        len(re.findall(a, bare)) != len(re.findall(b, bare)) for a, b in pairs
+    return (
+        depth != 0
+        or bare.count("$") % 2 == 1
+        or any(len(re.findall(a, bare)) != len(re.findall(b, bare)) for a, b in pairs)
     )
 
 
@@ -47,8 +49,12 @@ def test_what_a_display_shows() -> None:
     for part in (r"\mathrm{SO}(2)", r"u_{1} &= \sqrt{b}", r"x &\mapsto", r"\theta"):
         assert part in text
     assert "&=" not in symmetry_latex(claim("two scalings"))
-    assert r"\mapsto" not in symmetry_latex(sd.routes.quadratic.find(sd.Loss.parse("Sum(i*x[i]**2, (i, 1, 7))"))[0])
-    whole = sd.Symmetry(loss := sd.Loss.parse("x**4 + y**4"), sd.SignedPermutation(2), sd.Chart.identity(loss.variables))
+    assert r"\mapsto" not in symmetry_latex(
+        sd.routes.quadratic.find(sd.Loss.parse("Sum(i*x[i]**2, (i, 1, 7))"))[0]
+    )
+    whole = sd.Symmetry(
+        loss := sd.Loss.parse("x**4 + y**4"), sd.SignedPermutation(2), sd.Chart.identity(loss.variables)
+    )
     assert symmetry_latex(whole) == r"$\displaystyle \mathrm{SignedPermutation}(2)$"
 
 
@@ -63,7 +69,10 @@ def test_what_a_display_shows() -> None:
         ("Lie group of dimension 5", r"\text{Lie group of dimension 5}"),
         ("sl(2,R)+R", r"\text{sl(2,R)+R}"),
         ("Z2 x Z2", r"\text{Z2 x Z2}"),
-        (r"100 % \input{x} $_^~&#{}", r"\text{100 \% \textbackslash{}input\{x\} \$\_\textasciicircum{}\textasciitilde{}\&\#\{\}}"),
+        (
+            r"100 % \input{x} $_^~&#{}",
+            r"\text{100 \% \textbackslash{}input\{x\} \$\_\textasciicircum{}\textasciitilde{}\&\#\{\}}",
+        ),
         (r"}\end{aligned}", r"\text{\}\textbackslash{}end\{aligned\}}"),
     ],
 )
@@ -77,7 +86,9 @@ def test_names_of_groups(name: str, shown: str) -> None:
 def test_certificates_are_tables(name: str) -> None:
     text = certificate_markdown(certificate(name))
     assert columns(text) == {4}
-    assert len([line for line in text.splitlines() if line.startswith("|")]) == 2 + len(certificate(name).identities)
+    assert len([line for line in text.splitlines() if line.startswith("|")]) == 2 + len(
+        certificate(name).identities
+    )
     assert certificate(name).status in text
     assert columns(text.replace("| identity |", "| identity | extra |")) == {4, 5}
 

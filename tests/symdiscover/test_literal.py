@@ -106,7 +106,9 @@ def test_plain_names_are_names_and_not_taken(name: str, taken: set[str]) -> None
 # What is refused
 
 
-@pytest.mark.parametrize("data", [None, [], 3, "SYMMETRY", {}, {"schema": "1"}, {"schema": True}, {"schema": 1}])
+@pytest.mark.parametrize(
+    "data", [None, [], 3, "SYMMETRY", {}, {"schema": "1"}, {"schema": True}, {"schema": 1}]
+)
 def test_other_data_is_no_claim(data: Any) -> None:
     with pytest.raises(sd.SymmetryError, match="no saved action"):
         from_literal(data)
@@ -125,7 +127,9 @@ def test_a_missing_or_mistyped_field_is_named(key: str) -> None:
             lacking = {k: v for k, v in place.items() if k != key}
             wrong = {**place, key: 1.5}
             for other in (lacking, wrong):
-                with pytest.raises(sd.SymmetryError, match=f"schema|no saved action.*{key}|SYMMETRY is missing"):
+                with pytest.raises(
+                    sd.SymmetryError, match=f"schema|no saved action.*{key}|SYMMETRY is missing"
+                ):
                     from_literal(other if place is literal else {**literal, "group": other})
 
 

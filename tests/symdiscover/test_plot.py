@@ -52,7 +52,9 @@ def test_three_orbits_of_one_loss_each(name: str) -> None:
         assert not torch.allclose(action.loss(torch.tensor(curve) + 0.1), values, rtol=1e-8, atol=1e-8)
     assert len({round(height, 6) for height in heights}) == 3
     low, high = np.array([axes.get_xlim(), axes.get_ylim()]).T
-    for curve, start in zip(curves, [line.get_xydata()[0] for line in axes.lines if line.get_marker() == "o"], strict=True):
+    for curve, start in zip(
+        curves, [line.get_xydata()[0] for line in axes.lines if line.get_marker() == "o"], strict=True
+    ):
         assert ((low <= start) & (start <= high)).all()
         assert np.abs(curve - start).sum(axis=1).min() < 1e-2 * np.abs(high - low).max()
         inside = ((low <= curve) & (curve <= high)).all(axis=1)
@@ -66,14 +68,22 @@ def test_labels_say_what_is_shown() -> None:
     assert axes.get_title(loc="left").startswith("SO(2) orbits of $")
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("$x$", "$y$")
     assert "branch, proved; domain: x > 0" in [text.get_text() for text in axes.texts]
-    named = replace(certificate("booth").symmetry, loss=sd.Loss.parse("(x + 2*y - 7)**2 + (2*x + y - 5)**2", name="A $ B"))
+    named = replace(
+        certificate("booth").symmetry, loss=sd.Loss.parse("(x + 2*y - 7)**2 + (2*x + y - 5)**2", name="A $ B")
+    )
     figure = plot_symmetry(sd.verify(named))
     assert figure.axes[0].get_title(loc="left") == r"SO(2) orbits of A \$ B"
     pixels(figure)
 
 
 def test_names_that_look_like_tex_are_drawn() -> None:
-    for text in ("alpha_1**2 + beta**2", "x_y_z**2 + sum**2", "mathrm**2 + frac**2", "hat**2 + x_hat**2", "Lambda**2 + lamda**2"):
+    for text in (
+        "alpha_1**2 + beta**2",
+        "x_y_z**2 + sum**2",
+        "mathrm**2 + frac**2",
+        "hat**2 + x_hat**2",
+        "Lambda**2 + lamda**2",
+    ):
         figure = plot_symmetry(sd.verify(sd.routes.quadratic.find(sd.Loss.parse(text))[0]))
         assert pixels(figure).std() > 10
 
@@ -166,7 +176,9 @@ def test_global_state_is_left_alone() -> None:
     pixels(plot_symmetry(certificate("booth")))
     assert dict(matplotlib.rcParams) == before
     code = "import symdiscover.plot, sys; print('matplotlib.pyplot' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=120
+    )
     assert done.stdout.strip() == "False"
 
 

@@ -81,7 +81,9 @@ def test_symbolic_constants_go_into_the_chart() -> None:
 
 def test_a_centre_must_exist_for_all_constants() -> None:
     (claim,) = find(Loss.parse("(a + b)*x**2 + x + exp(y)", positive=["a", "b"]))
-    assert set(claim.loss.constants) <= claim.chart.forward[0].free_symbols and verify(claim).status == "proved"
+    assert (
+        set(claim.loss.constants) <= claim.chart.forward[0].free_symbols and verify(claim).status == "proved"
+    )
     for text in ["(a - b)*x**2 + x + exp(y)", "x**3 + cos((a - b)*x + 1) + exp(y) - x**3"]:
         with pytest.raises(NoSymmetry):
             find(Loss.parse(text, positive=["a", "b"]))
@@ -117,7 +119,11 @@ TWINS = [
     ("sin(x)**4 + sin(y)**4", "sin(x)**4 + 1.00001*sin(y)**4", "Z2 x Z2"),
     ("max(x, 0) + max(-x, 0) + y**4", "max(x, 0) + max(-x, 0) + max(x - 10**6, 0) + y**4", "Z2"),
     ("floor(x**2) + y**4", "floor(x**2) + floor(x/10**9) + y**4", "Z2"),
-    ("x1**4 + x2**4 + x3**4 + x4**4 + x5**4", "x1**4 + x2**4 + x3**4 + x4**4 + x5**4 + x5/10**9", "SignedPermutation(4)"),
+    (
+        "x1**4 + x2**4 + x3**4 + x4**4 + x5**4",
+        "x1**4 + x2**4 + x3**4 + x4**4 + x5**4 + x5/10**9",
+        "SignedPermutation(4)",
+    ),
 ]
 
 
@@ -139,7 +145,9 @@ def test_a_wrong_period_is_refuted() -> None:
     claim = find(Loss.parse("sin(3*x) + exp(y)"))[-1]
     (shift,) = claim.group.discrete
     assert shift[0, 2] == 2 * sp.pi / 3
-    wrong = sp.ImmutableMatrix(shift + sp.Matrix(3, 3, lambda i, j: sp.Rational(1, 10**9) * int((i, j) == (0, 2))))
+    wrong = sp.ImmutableMatrix(
+        shift + sp.Matrix(3, 3, lambda i, j: sp.Rational(1, 10**9) * int((i, j) == (0, 2)))
+    )
     with pytest.raises(NotInvariant):
         verify(Symmetry(claim.loss, Group("Z", 2, (), (wrong,), affine=True), claim.chart, "discrete"))
 
@@ -167,11 +175,15 @@ def test_reflections_of_a_circle_are_reported_once() -> None:
     assert [c.group.name for c in derivation.certificates] == ["SO(2)", "Permutation(2)"]
 
 
-@pytest.mark.parametrize("text", ["(x - 3)**4 + (x - 3)*y + y**6", "x1**4 + x2**4 + x3**4 + cos(x4)", "cos(x)*cos(y)"])
+@pytest.mark.parametrize(
+    "text", ["(x - 3)**4 + (x - 3)*y + y**6", "x1**4 + x2**4 + x3**4 + cos(x4)", "cos(x)*cos(y)"]
+)
 def test_generated_code_leaves_the_loss_equal(text: str) -> None:
     for claim in find(Loss.parse(text)):
         action = to_torch(verify(claim))
-        points = torch.randn(12, action.dimension, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+        points = torch.randn(
+            12, action.dimension, dtype=torch.float64, generator=torch.Generator().manual_seed(0)
+        )
         elements = action.random((12,), generator=torch.Generator().manual_seed(1))
         assert elements.shape == (12, claim.group.matrix_size, claim.group.matrix_size)
         assert assert_invariant(action, points, elements) <= 8

@@ -50,7 +50,9 @@ def test_a_saved_action_is_proved_again(name: str, write: Callable[[str], Path])
 
 def test_line_ends_of_another_system_do_no_harm(write: Callable[[str], Path]) -> None:
     assert verify_file(write(source("booth").replace("\n", "\r\n"))).status == "proved"
-    assert "code is not what it generates" in str(refusal(write(source("booth").replace("\n\n\n", "\n\n\n\n", 1))))
+    assert "code is not what it generates" in str(
+        refusal(write(source("booth").replace("\n\n\n", "\n\n\n\n", 1)))
+    )
 
 
 # What was changed
@@ -93,7 +95,9 @@ CHANGES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "old", "new", "kind", "why"), CHANGES, ids=lambda value: value if isinstance(value, str) else "")
+@pytest.mark.parametrize(
+    ("name", "old", "new", "kind", "why"), CHANGES, ids=lambda value: value if isinstance(value, str) else ""
+)
 def test_whatever_was_changed_is_noticed(
     name: str, old: str, new: str, kind: type[Exception], why: str, write: Callable[[str], Path]
 ) -> None:
@@ -217,7 +221,10 @@ def test_long_maps_and_large_groups_come_back(text: str, write: Callable[[str], 
 
 def test_a_large_group_takes_little_room() -> None:
     symmetry = sd.Symmetry(
-        loss := sd.Loss.parse("Sum(x[i]**2, (i, 1, 16))"), sd.O(16), sd.Chart.identity(loss.variables), reduced=None
+        loss := sd.Loss.parse("Sum(x[i]**2, (i, 1, 16))"),
+        sd.O(16),
+        sd.Chart.identity(loss.variables),
+        reduced=None,
     )
     content = action_source(symmetry)
     assert symmetry.group.dimension == 120
@@ -230,7 +237,9 @@ def test_a_long_loss_comes_back(write: Callable[[str], Path]) -> None:
     loss = sd.Loss.parse("Sum((x[i] - 1234567890123)**2, (i, 1, 90))")
     u = sp.symbols("u1:91", real=True)
     x = loss.variables
-    chart = sd.Chart(x, u, (x[0] - 1234567890123, *x[1:]), ((x[0], u[0] + 1234567890123), *zip(x[1:], u[1:], strict=True)))
+    chart = sd.Chart(
+        x, u, (x[0] - 1234567890123, *x[1:]), ((x[0], u[0] + 1234567890123), *zip(x[1:], u[1:], strict=True))
+    )
     symmetry = sd.Symmetry(loss, Reflection(), chart, kind="discrete")
     content = action_source(symmetry)
     assert len(str(loss.expression)) > 2000

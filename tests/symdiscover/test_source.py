@@ -54,9 +54,17 @@ def layout_faults(text: str) -> Iterator[str]:
     imports = [ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
     if imports != ["from __future__ import annotations", "import torch"]:
         yield "imports"
-    used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+    used = {
+        node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
+    }
     defined = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
-    defined |= {t.id for node in tree.body if isinstance(node, ast.Assign) for t in node.targets if isinstance(t, ast.Name)}
+    defined |= {
+        t.id
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        for t in node.targets
+        if isinstance(t, ast.Name)
+    }
     for name in sorted(defined - used - PUBLIC - {"SYMMETRY", "CONSTANTS", "ARITHMETIC"}):
         yield f"{name} is not used"
     known = defined | {"torch"} | set(dir(builtins)) | {
@@ -114,7 +122,16 @@ def test_constants_need_no_guarded_powers() -> None:
 def test_the_docstring_says_what_acts_where() -> None:
     documentation = ast.get_docstring(ast.parse(action_source(claim("logarithmic"))))
     assert documentation is not None
-    for part in ("SO(2)", "points (x, y)", "log(x)**2", "u1 = log(x)", "branch", "domain: x > 0", "an angle", "compact"):
+    for part in (
+        "SO(2)",
+        "points (x, y)",
+        "log(x)**2",
+        "u1 = log(x)",
+        "branch",
+        "domain: x > 0",
+        "an angle",
+        "compact",
+    ):
         assert part in documentation
     assert "everywhere" not in documentation
     documentation = ast.get_docstring(ast.parse(action_source(claim("saddle"))))
@@ -157,7 +174,13 @@ def test_the_text_does_not_depend_on_the_hash_seed(seed: str) -> None:
 
     environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)}
     run = subprocess.run(
-        [sys.executable, "-c", PRINT], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=True
+        [sys.executable, "-c", PRINT],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
     )
     names = ("rosenbrock", "ellipsoid", "chain", "shears", "oblique")
     here = [hashlib.sha256(action_source(claim(name)).encode()).hexdigest() for name in names]
@@ -223,7 +246,23 @@ def test_other_kinds_of_element_may_use_any_name_too(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["__import__('os').system('x')", "lambda", "x y", "x\n", "", "\u03b8", "x" * 41, "sin", "pi", "E", "I", "a.b", "1x", "_x"]
+    "name",
+    [
+        "__import__('os').system('x')",
+        "lambda",
+        "x y",
+        "x\n",
+        "",
+        "\u03b8",
+        "x" * 41,
+        "sin",
+        "pi",
+        "E",
+        "I",
+        "a.b",
+        "1x",
+        "_x",
+    ],
 )
 def test_a_loss_by_hand_is_held_to_the_names_of_the_notation(name: str) -> None:
     with pytest.raises(sd.ExpressionError):
@@ -234,7 +273,8 @@ def test_a_loss_by_hand_is_held_to_the_names_of_the_notation(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "symbol", [sp.Symbol("x", positive=True), sp.Symbol("x", integer=True), sp.Dummy("x", real=True), sp.Symbol("x")]
+    "symbol",
+    [sp.Symbol("x", positive=True), sp.Symbol("x", integer=True), sp.Dummy("x", real=True), sp.Symbol("x")],
 )
 def test_a_loss_by_hand_has_plain_real_variables(symbol: sp.Symbol) -> None:
     """With x positive, sqrt(x**2) = x: what is proved would not hold for what is written."""
@@ -251,8 +291,19 @@ HOSTILE = [
 
 def tokens_without_text(text: str) -> list[str]:
     """The code of a module, without its strings and comments."""
-    kinds = (tokenize.STRING, tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT)
-    return [token.string for token in tokenize.generate_tokens(io.StringIO(text).readline) if token.type not in kinds]
+    kinds = (
+        tokenize.STRING,
+        tokenize.COMMENT,
+        tokenize.NL,
+        tokenize.NEWLINE,
+        tokenize.INDENT,
+        tokenize.DEDENT,
+    )
+    return [
+        token.string
+        for token in tokenize.generate_tokens(io.StringIO(text).readline)
+        if token.type not in kinds
+    ]
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=ascii)
@@ -268,7 +319,9 @@ def test_free_text_stays_text(text: str, field: str) -> None:
     source = action_source(hostile)
     written = [t for t in tokens_without_text(source) if t not in "()"]
     assert written == [t for t in tokens_without_text(action_source(symmetry)) if t not in "()"]
-    statements = [node for node in ast.parse(source).body if not isinstance(node, ast.FunctionDef | ast.Assign)]
+    statements = [
+        node for node in ast.parse(source).body if not isinstance(node, ast.FunctionDef | ast.Assign)
+    ]
     assert [type(node).__name__ for node in statements] == ["Expr", "ImportFrom", "Import"]
     assert source.encode()
     literal = to_literal(hostile)
