@@ -121,6 +121,12 @@ def _evaluate(
     function: Callable[[Any, list[Any]], Any],
 ) -> Any:
     known: dict[sp.Basic, Any] = {}
+    varying: dict[sp.Basic, bool] = {}
+
+    def varies(node: sp.Basic) -> bool:  # what `free_symbols` says, each shared part looked at once
+        if node not in varying:
+            varying[node] = bool(node.is_Symbol) or any(varies(argument) for argument in node.args)
+        return varying[node]
 
     def visit(node: sp.Basic) -> Any:
         if node not in known:
@@ -132,7 +138,7 @@ def _evaluate(
             return values[node]
         if isinstance(node, (BooleanAtom, Relational, BooleanFunction)):
             return _truth(node, visit)
-        if not node.free_symbols:
+        if not varies(node):
             return constant(node)
         if node.is_Add or node.is_Mul:
             terms = [visit(argument) for argument in node.args]
