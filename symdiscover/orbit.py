@@ -5,10 +5,13 @@ from __future__ import annotations
 import sympy as sp
 
 from symdiscover.group import SO
+from symdiscover.identity import expanded_terms
 from symdiscover.symmetry import Symmetry
 
 #: A longer polynomial than this is not written out; the engine samples instead.
 TERMS = 400
+#: What would expand to more terms than this is not expanded to see.
+EXPANDED = 4_000
 
 
 def spectrum(symmetry: Symmetry) -> tuple[sp.Expr, ...] | None:
@@ -33,6 +36,8 @@ def spectrum(symmetry: Symmetry) -> tuple[sp.Expr, ...] | None:
     norm = sp.Add(*[slope.xreplace(at) ** 2 for slope in loss.gradient])
     first, second = chart.coordinates[:2]
     p, q = sp.Dummy("p"), sp.Dummy("q")
+    if expanded_terms(norm) > EXPANDED:
+        return None
     try:
         polynomial = sp.Poly(sp.expand(norm), first, second)
     except sp.PolynomialError:
