@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from symdiscover.console import Parser, read_loss, run
+from symdiscover.console import Parser, Progress, complain, output, read_loss, run, seconds
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,58 +19,86 @@ if TYPE_CHECKING:
     from symdiscover.action import Action
     from symdiscover.loss import Loss
     from teleport.descend import OptimizerFactory
-    from teleport.trajectory import Trajectory
+    from teleport.point_teleport import Search
+    from teleport.schedule import Schedule
+    from teleport.trajectory import TeleportRecord, Trajectory
 
+PROGRAM = "teleport"
 OPTIMIZERS = ("gd", "momentum", "adagrad", "rmsprop", "adam")
+#: Bound on the length of a teleport where orbits have no largest gradient and none is given.
+RADIUS = 0.3
+#: Teleports that are listed; `--json` holds all.
+LISTED = 20
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns its exit status."""
+    """Run one command; returns its exit status.
+
+    Examples
+    --------
+    >>> main(["run", "x**2 + 4*y**2", "--start=3,-1", "--lr=0.1", "--steps=40"])
+    start: loss 13, squared gradient norm 100
+    end:   loss 1.59016e-07, squared gradient norm 6.36065e-07, 40 steps, 40 gradients
+    at x = 0.000398768, y = -1.09951e-28
+    0
+    """
     return run(_parser(), arguments)
 
 
 def _parser() -> Parser:
     from symdiscover import __version__
 
-    parser = Parser(prog="teleport", description="Teleport an optimizer along the symmetries of its loss.")
-    parser.add_argument("--version", action="version", version=f"teleport {__version__}")
+    parser = Parser(prog=PROGRAM, description="Teleport an optimizer along the symmetries of its loss.")
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
 
     demo = commands.add_parser("demo", help="derive, prove, teleport, and leave a report to read")
     demo.add_argument(
-        "--out", default="teleport-demo", metavar="DIR", help="where the report goes (teleport-demo)"
+        "--out", default="teleport-demo", type=_folder, metavar="DIR", help="for the report (teleport-demo)"
     )
-    demo.add_argument("--seed", type=int, default=0, help="of the published teleports' angles (0)")
+    demo.add_argument("--seed", type=_seed, default=0, help="of everything random (0)")
     demo.set_defaults(command=_demo)
 
-    run = commands.add_parser("run", help="descend on a test function with teleports")
-    run.add_argument("function", metavar="NAME|EXPR", help="a name of the catalogue, or an expression")
-    run.add_argument("--start", required=True, metavar="x,y", help="the start, one number a variable")
-    run.add_argument("--lr", type=_positive, default=1e-3, metavar="RATE", help="the learning rate (0.001)")
-    run.add_argument("--steps", type=_count, default=1000, metavar="N", help="optimizer steps (1000)")
-    run.add_argument(
-        "--teleport-every",
-        type=_count,
-        metavar="K",
-        help="teleport before steps K-1, 2K-1, ...; never by default",
-    )
-    run.add_argument(
+    descent = commands.add_parser("run", help="descend on a function, with teleports")
+    add = descent.add_argument
+    add("function", metavar="NAME|EXPR", help="a name of the catalogue, or an expression")
+    add("--start", required=True, metavar="x,y", help="the start, one number a variable")
+    add("--lr", type=_positive, default=1e-3, metavar="RATE", help="the learning rate (0.001)")
+    add("--steps", type=_count, default=1000, metavar="N", help="optimizer steps (1000)")
+    add("--optimizer", choices=OPTIMIZERS, default="gd", help="gd by default")
+    add("--variables", metavar="x,y", help="the variables in order; all free names by default")
+    add("--constants", default="", metavar="a=1,b=100", help="values of positive constants")
+    when = descent.add_argument_group("teleports, none by default")
+    add = when.add_argument
+    add("--teleport-every", type=_count, metavar="K", help="after K-1, 2K-1, 3K-1 ... steps")
+    add("--teleport-at", type=_steps, metavar="T,T", help="after so many steps")
+    add(
         "--mode",
         choices=("exact", "paper"),
-        default="exact",
-        help="the orbit's optimum, or the published ascent",
+        help="the best point of the orbit (default), or the published ascent",
     )
-    run.add_argument("--radius", type=_positive, metavar="R", help="bound on the length of a teleport")
-    run.add_argument(
-        "--guard", action="store_true", help="accept a teleport only if one trial step from it is no worse"
+    add("--ascent-lr", type=_positive, metavar="RATE", help="of the published ascent over the angle (0.1)")
+    add("--ascent-steps", type=_count, metavar="N", help="of the ascent, where there is one (10)")
+    add(
+        "--radius",
+        type=_positive,
+        metavar="R",
+        help=f"bound on their length; {RADIUS:g} on groups that are not compact",
     )
-    run.add_argument("--optimizer", choices=OPTIMIZERS, default="gd")
-    run.add_argument("--variables", metavar="x,y", help="the variables in order; all free names by default")
-    run.add_argument("--constants", default="", metavar="a=1,b=100", help="values of positive constants")
-    run.add_argument("--seed", type=int, default=0, help="of the published teleport's angle (0)")
-    run.add_argument("--json", action="store_true", help="print the whole trajectory as one JSON object")
-    run.add_argument("--plot", metavar="FILE.png", help="draw loss and gradient norm against step")
-    run.set_defaults(command=_run)
+    add("--guard", action="store_true", help="accept one only if a trial step from it is no worse")
+    add("--seed", type=_seed, help="of the published ascent's first angle (0)")
+    add("--budget", type=seconds, metavar="SECONDS", help="for the derivation (30)")
+    results = descent.add_argument_group("results")
+    add = results.add_argument
+    add("--json", action="store_true", help="print the whole trajectory as one JSON object")
+    add("--plot", type=output, metavar="FILE.png", help="draw loss and gradient norm against step")
+    add(
+        "--plot-path",
+        type=output,
+        metavar="FILE.png",
+        help="draw the path over the level sets (two variables)",
+    )
+    descent.set_defaults(command=_run)
     return parser
 
 
@@ -78,112 +106,195 @@ def _positive(text: str) -> float:
     try:
         value = float(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number") from None
+        raise argparse.ArgumentTypeError(f"{text.strip()!r} is no number") from None
     if not (math.isfinite(value) and value > 0):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a positive finite number")
+        raise argparse.ArgumentTypeError(f"{text.strip()!r} is not a positive finite number")
     return value
 
 
+def _whole(text: str, low: int, high: int) -> int:
+    digits = text.strip()
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= 20 and low <= int(digits) <= high):
+        raise argparse.ArgumentTypeError(f"{digits!r} is no whole number from {low} to {high:,}")
+    return int(digits)
+
+
 def _count(text: str) -> int:
-    if not text.isdigit() or not 0 < int(text) <= 10_000_000:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 to 10,000,000")
-    return int(text)
+    return _whole(text, 1, 10_000_000)
+
+
+def _seed(text: str) -> int:
+    return _whole(text, 0, 2**31 - 1)
+
+
+def _steps(text: str) -> tuple[int, ...]:
+    return tuple(_whole(part, 0, 10_000_000) for part in text.split(","))
+
+
+def _folder(text: str) -> Path:
+    if "\0" in text or not text.strip():
+        raise argparse.ArgumentTypeError("a folder needs a name")
+    return Path(text)
 
 
 def _demo(options: argparse.Namespace) -> int:
     from teleport.experiments.demo import demo
 
-    demo(Path(options.out), options.seed)
+    demo(options.out, options.seed)
     return 0
 
 
 def _run(options: argparse.Namespace) -> int:
-    from symdiscover.errors import Diverged, SymmetryError
-    from teleport.ascent import AscentSettings
+    from symdiscover.errors import Diverged
+    from symdiscover.generate import to_torch
     from teleport.descend import descend
-    from teleport.paper import PaperSettings
-    from teleport.schedule import every, never
+    from teleport.schedule import never
 
-    loss = _loss(options.function, options.variables, options.constants)
-    start = _start(options.start, loss)
-    action = None
-    if options.teleport_every is not None:
-        from symdiscover.derive import derive
-        from symdiscover.generate import to_torch
-
-        derivation = derive(loss)
-        moving = [c for c in derivation.certificates if c.group.dimension]
-        if not moving:
-            tried = "; ".join(f"{attempt.route}: {attempt.outcome}" for attempt in derivation.tried)
-            raise SymmetryError(
-                f"no continuous symmetry in the families tried ({tried}), so nothing to teleport along"
-            )
-        action = to_torch(moving[0])
-        loss_fn = action.loss
-    else:
-        from symdiscover.generate import to_torch
-
-        loss_fn = to_torch(loss)
+    schedule = _schedule(options)
+    loss, start = _problem(options)
+    _check_pictures(options, loss)
+    action = None if schedule is None else _action(loss, options)
     path = descend(
-        loss_fn,
+        to_torch(loss) if action is None else action.loss,
         start,
         options.lr if options.optimizer in ("gd", "adagrad") else None,
         options.steps,
         optimizer=_optimizer(options.optimizer, options.lr),
         action=action,
-        schedule=never if action is None else every(options.teleport_every),
-        teleport=PaperSettings()
-        if options.mode == "paper"
-        else AscentSettings(radius=_radius(options.radius, action)),
+        schedule=schedule or never,
+        teleport=_search(options, action),
         guard=options.guard,
-        seed=options.seed,
+        seed=options.seed or 0,
         progress=True,
     )
-    if options.plot:
-        from teleport.plot import plot_convergence
-
-        plot_convergence(path, (options.optimizer,)).savefig(options.plot, dpi=150)
-    if options.json:
-        print(path.to_json())
-    else:
-        _summary(path, action)
+    print(path.to_json() if options.json else _summary(path, action, loss))
+    _draw(options, path, action, loss)
     if bool(path.diverged):
-        raise Diverged("the loss became infinite or not a number: a smaller --lr, or --guard, may help")
+        raise Diverged(
+            f"the loss left the finite numbers: a lower --lr{'' if options.guard else ', or --guard,'} may help"
+        )
     return 0
 
 
-def _loss(text: str, variables: str | None, assignments: str) -> Loss:
-    """The loss with all its constants given: those of --constants, else the catalogue's defaults."""
-    from symdiscover import catalogue
+def _schedule(options: argparse.Namespace) -> Schedule | None:
+    """When to teleport; None for never, where no other option may speak of teleports."""
     from symdiscover.errors import ExpressionError
+    from teleport.schedule import at, either, every
 
-    given = {}
-    for part in filter(str.strip, assignments.split(",")):
-        name, equals, value = part.partition("=")
-        if not (equals and name.strip() and value.strip()):
-            raise ExpressionError(f"--constants takes name=value, name=value ..., not {part!r}")
-        given[name.strip()] = value.strip()
-    known = text.strip() in catalogue.names()
-    loss = read_loss(text, variables, None if known else ",".join(given))
-    defaults = catalogue.load(text.strip()).constants if known else {}
-    return loss.at({**defaults, **given})
+    chosen = [every(options.teleport_every)] if options.teleport_every is not None else []
+    chosen += [at(*options.teleport_at)] if options.teleport_at is not None else []
+    names = ("mode", "ascent_lr", "ascent_steps", "radius", "guard", "seed", "budget")
+    given = [f"--{name.replace('_', '-')}" for name in names if getattr(options, name) not in (None, False)]
+    if not chosen:
+        if given:
+            raise ExpressionError(
+                f"{given[0]} is about teleports: say when, by --teleport-every or --teleport-at"
+            )
+        return None
+    unused = {"exact": ("--ascent-lr", "--seed"), "paper": ("--radius",)}[options.mode or "exact"]
+    for name in unused:
+        if name in given:
+            raise ExpressionError(f"{name} means nothing with --mode {options.mode or 'exact'}")
+    return either(*chosen)
 
 
-def _start(text: str, loss: Loss) -> Tensor:
+def _problem(options: argparse.Namespace) -> tuple[Loss, Tensor]:
+    """The loss with all its constants given, those of --constants before the catalogue's defaults, and the start."""
     import torch
 
+    from symdiscover import catalogue
+    from symdiscover.errors import ExpressionError, SymmetryError
+
+    given = {}
+    for part in filter(str.strip, options.constants.split(",")):
+        constant, equals, value = part.partition("=")
+        if not (equals and constant.strip() and value.strip()):
+            raise ExpressionError(f"--constants takes name=value, name=value ..., not {part.strip()!r}")
+        given[constant.strip()] = value.strip()
+    try:
+        values = [float(part) for part in options.start.split(",")]
+    except ValueError:
+        text = options.start.strip()
+        raise ExpressionError(f"--start takes numbers with commas between them, not {text!r}") from None
+
+    name, defaults = options.function.strip(), {}
+    known = name in catalogue.names()
+    positive = None if known else ",".join(given)
+    loss = read_loss(options.function, options.variables, positive, lambda note: complain(PROGRAM, note))
+    if known:
+        function = catalogue.load(name)
+        if len(values) != function.dimension:
+            try:
+                function = catalogue.load(name, len(values))
+            except SymmetryError:  # no family, or none of this size
+                function = catalogue.load(name)
+        loss, defaults = function.loss, function.constants
+    if len(values) != loss.dimension or not all(map(math.isfinite, values)):
+        names = ", ".join(symbol.name for symbol in loss.variables)
+        raise ExpressionError(
+            f"--start needs {loss.dimension} finite numbers, for {names}, not {options.start.strip()!r}"
+        )
+    return loss.at({**defaults, **given}), torch.tensor(values, dtype=torch.float64)
+
+
+def _check_pictures(options: argparse.Namespace, loss: Loss) -> None:
+    """What could not be written is said before the work, not after it."""
     from symdiscover.errors import ExpressionError
 
-    try:
-        values = [float(part) for part in text.split(",")]
-    except ValueError:
-        raise ExpressionError(f"--start takes numbers with commas between them, not {text!r}") from None
-    if len(values) != loss.dimension or not all(math.isfinite(value) for value in values):
-        names = ",".join(symbol.name for symbol in loss.variables)
-        raise ExpressionError(
-            f"--start needs {loss.dimension} finite numbers, for {names}; it has {len(values)}"
+    if options.plot_path is not None and loss.dimension != 2:
+        raise ExpressionError(f"--plot-path draws losses of two variables; this one has {loss.dimension}")
+    for path in filter(None, (options.plot, options.plot_path)):
+        from matplotlib.figure import Figure
+
+        kinds = sorted(Figure().canvas.get_supported_filetypes())
+        if path.suffix[1:].lower() not in kinds:
+            raise ExpressionError(
+                f"a picture named {path.name} is of no known kind: end its name in one of {', '.join(kinds)}"
+            )
+        existed = path.exists()
+        with path.open("ab"):  # as an attempt; nothing is written
+            pass
+        if not existed:
+            path.unlink()
+
+
+def _action(loss: Loss, options: argparse.Namespace) -> Action:
+    """The first symmetry found that moves points and becomes code; for the published ascent one over an angle."""
+    from symdiscover.derive import derive
+    from symdiscover.errors import SymmetryError
+    from symdiscover.generate import to_torch
+
+    with Progress(PROGRAM) as progress:
+        derivation = derive(
+            loss, options.budget or 30.0, progress=lambda route: progress(f"trying the route {route}")
         )
-    return torch.tensor(values, dtype=torch.float64)
+        progress("generating code")
+        reasons = []
+        moving = [certificate for certificate in derivation.certificates if certificate.group.dimension]
+        if options.mode == "paper":
+            moving.sort(key=lambda certificate: certificate.group.element != "angle")
+        for certificate in moving:
+            try:
+                return to_torch(certificate)
+            except SymmetryError as error:
+                reasons.append(f"{certificate.group.name}: {error}")
+    if reasons:
+        raise SymmetryError(f"none of the symmetries found can become code ({'; '.join(reasons)})")
+    tried = "; ".join(f"{attempt.route}: {attempt.outcome}" for attempt in derivation.tried)
+    raise SymmetryError(
+        f"no continuous symmetry in the families tried, so nothing to teleport along ({tried})"
+    )
+
+
+def _search(options: argparse.Namespace, action: Action | None) -> Search:
+    from teleport.ascent import AscentSettings
+    from teleport.paper import PaperSettings
+
+    steps = options.ascent_steps or 10
+    if options.mode == "paper":
+        return PaperSettings(steps=steps, lr=options.ascent_lr or 0.1)
+    compact = action is not None and action.group.compact
+    return AscentSettings(radius=options.radius or (None if compact else RADIUS), steps=steps)
 
 
 def _optimizer(name: str, lr: float) -> Literal["gd", "adagrad"] | OptimizerFactory:
@@ -202,27 +313,53 @@ def _optimizer(name: str, lr: float) -> Literal["gd", "adagrad"] | OptimizerFact
             return "gd"
 
 
-def _radius(given: float | None, action: Action | None) -> float | None:
-    """None, the whole orbit, on compact groups; 0.3 on others, where there is no largest gradient."""
-    if given is not None or action is None or action.group.compact:
-        return given
-    return 0.3
+def _draw(options: argparse.Namespace, path: Trajectory, action: Action | None, loss: Loss) -> None:
+    if options.plot is not None:
+        from teleport.plot import plot_convergence
+
+        plot_convergence(path, (options.optimizer,)).savefig(options.plot, dpi=150)
+        complain(PROGRAM, f"wrote {options.plot}")
+    if options.plot_path is not None:
+        from symdiscover.generate import to_torch
+        from teleport.plot import plot_trajectory
+
+        shown = None if action is not None else to_torch(loss)
+        plot_trajectory(path, shown, action, (options.optimizer,)).savefig(options.plot_path, dpi=150)
+        complain(PROGRAM, f"wrote {options.plot_path}")
 
 
-def _summary(path: Trajectory, action: Action | None) -> None:
+def _summary(path: Trajectory, action: Action | None, loss: Loss) -> str:
+    lines = []
     if action is not None:
-        print(f"{action.group.name} ({action.status}) moves the point along its level set")
-    print(f"{'step':>8} {'loss before':>14} {'relative change':>16} {'gradient gain':>14}  outcome")
-    for record in path.teleports:
+        lines.append(f"{action.group.name} ({action.status}) moves points along their level sets")
+        lines += _table(path.teleports)
+    work = round(sum(record.gradient_equivalents for record in path.teleports))
+    cost = f"{path.gradients} gradients" + (f" and {work} for the teleports" if path.teleports else "")
+    lines.append(f"start: {_state(path, 0)}")
+    lines.append(f"end:   {_state(path, -1)}, {len(path.losses) - 1} steps, {cost}")
+    place = zip(loss.variables, path.points[-1].tolist(), strict=True)
+    lines.append("at " + ", ".join(f"{symbol.name} = {value:.6g}" for symbol, value in place))
+    return "\n".join(lines)
+
+
+def _state(path: Trajectory, step: int) -> str:
+    return (
+        f"loss {float(path.losses[step]):.6g}, squared gradient norm {float(path.gradient_norms[step]):.6g}"
+    )
+
+
+def _table(teleports: Sequence[TeleportRecord]) -> list[str]:
+    """One line for each teleport, as far as `LISTED` go."""
+    if not teleports:
+        return ["no teleport fell within the steps"]
+    lines = [f"{'after step':>10} {'loss':>12} {'its change':>12} {'gradient norm²':>15}  outcome"]
+    for record in teleports[:LISTED]:
+        change = float(record.loss_after) - float(record.loss_before)
         outcome = "moved" if bool(record.accepted) else f"not moved: {record.reason}"
-        print(
-            f"{record.step:>8} {float(record.loss_before):>14.6g} {float(record.relative_change):>16.1e} "
-            f"{float(record.gain):>14.4g}  {outcome}"
+        gain = f"x {float(record.gain):.4g}"
+        lines.append(
+            f"{record.step:>10} {float(record.loss_before):>12.6g} {change:>12.1e} {gain:>15}  {outcome}"
         )
-    print(
-        f"start: loss {float(path.losses[0]):.6g}, squared gradient norm {float(path.gradient_norms[0]):.6g}"
-    )
-    print(
-        f"end:   loss {float(path.final_loss):.6g}, squared gradient norm {float(path.gradient_norms[-1]):.6g}"
-    )
-    print(f"at {path.points[-1].tolist()} after {len(path.losses) - 1} steps, {path.gradients} gradients")
+    if len(teleports) > LISTED:
+        lines.append(f"... and {len(teleports) - LISTED} more; --json has them all")
+    return lines

@@ -93,7 +93,10 @@ def plot_trajectory(
 
 
 def plot_convergence(
-    trajectories: Trajectory | Sequence[Trajectory], labels: Sequence[str] = (), title: str = ""
+    trajectories: Trajectory | Sequence[Trajectory],
+    labels: Sequence[str] = (),
+    title: str = "",
+    colours: Sequence[str] = COLOURS,
 ) -> Figure:
     """Loss and ‖∇L‖² against step, on logarithmic axes; dots mark the steps before which a teleport moved.
 
@@ -104,6 +107,8 @@ def plot_convergence(
     ----------
     labels:
         Names for the legend, one for each trajectory.
+    colours:
+        Of the lines, in turn.
 
     Raises
     ------
@@ -114,7 +119,7 @@ def plot_convergence(
     figure = Figure(figsize=(8.4, 3.4), layout="constrained")
     panels = figure.subplots(1, 2)
     for i, path in enumerate(paths):
-        colour = COLOURS[i % len(COLOURS)]
+        colour = colours[i % len(colours)]
         label = labels[i] if labels else None
         _draw_curve(panels[0], path, path.losses, "loss_after", colour, label)
         _draw_curve(panels[1], path, path.gradient_norms, "gradient_after", colour, label)

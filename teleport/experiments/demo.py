@@ -30,7 +30,7 @@ from symdiscover.generate import to_torch
 from symdiscover.loss import Loss
 from teleport.experiments import digits as network
 from teleport.experiments import functions
-from teleport.experiments.data import digits
+from teleport.experiments.data import Classification, digits
 from teleport.experiments.digits import DigitsResult, DigitsSettings
 from teleport.experiments.functions import BOOTH, QUADRATIC, ROSENBROCK, FunctionResult, FunctionSettings
 from teleport.experiments.page import Findings, digits_rows, page
@@ -94,8 +94,6 @@ def demo(
     """
     begun = time.perf_counter()
     settings = settings or DemoSettings()
-    shifted = tuple(seed + index for index in settings.digits.seeds)
-    settings = replace(settings, digits=replace(settings.digits, seeds=shifted))
     data = digits()
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # these problems are tiny: a second thread only gets in the way
@@ -113,30 +111,46 @@ def demo(
                 bar.refresh()
 
             derivations = tuple(_derived(loss, show, bar.update) for loss in losses())
-            results = []
-            for derivation, function in zip(derivations, settings.functions, strict=True):
-                results.append(functions.run(derivation.certificates[0], function, seed, bar.update))
-                show(_descents_text(results[-1]))
-            trained = network.compare(data, settings.digits, bar.update)
-            show(_digits_text(trained))
-            modules = tuple(f"{function.name}_action.py".lower() for function in settings.functions)
-            for result, module in zip(results, modules, strict=True):
-                to_torch(result.certificate).save(stage / module)
-            pictures = {name: _png(figure) for name, figure in _figures(results, trained)}
-            for name, png in pictures.items():
-                (stage / f"{name}.png").write_bytes(png)
-            findings = Findings(seed, derivations, tuple(results), trained, modules, pictures)
-            (stage / "metrics.json").write_text(
-                json.dumps(metrics(findings), indent=1, allow_nan=False) + "\n", encoding="utf-8"
-            )
-            html = page(findings, time.perf_counter() - begun).html()
-            (stage / "report.html").write_text(html, encoding="utf-8")
+            findings = explore(derivations, data, settings, seed, show, bar.update)
+            _write(stage, findings, begun)
             bar.update()
     finally:
         torch.set_num_threads(threads)
     report = folder.absolute() / "report.html"
     say(f"{time.perf_counter() - begun:.0f} seconds. The report to read is\n{report}")
     return report
+
+
+def explore(
+    derivations: Sequence[Derivation],
+    data: Classification,
+    settings: DemoSettings,
+    seed: int = 0,
+    show: Callable[[str], None] = lambda text: None,
+    tick: Callable[[], object] = lambda: None,
+) -> Findings:
+    """Descend with what was derived, and train the network; nothing is drawn or written yet."""
+    results = []
+    for derivation, function in zip(derivations, settings.functions, strict=True):
+        results.append(functions.run(derivation.certificates[0], function, seed, tick))
+        show(_descents_text(results[-1]))
+    seeds = tuple(seed + index for index in settings.digits.seeds)
+    trained = network.compare(data, replace(settings.digits, seeds=seeds), tick)
+    show(_digits_text(trained))
+    modules = tuple(f"{function.name}_action.py".lower() for function in settings.functions)
+    return Findings(seed, tuple(derivations), tuple(results), trained, modules, {})
+
+
+def _write(folder: Path, findings: Findings, begun: float) -> None:
+    for result, module in zip(findings.functions, findings.modules, strict=True):
+        to_torch(result.certificate).save(folder / module)
+    pictures = {name: _png(figure) for name, figure in _figures(findings.functions, findings.digits)}
+    for name, png in pictures.items():
+        (folder / f"{name}.png").write_bytes(png)
+    numbers = json.dumps(metrics(findings), indent=1, allow_nan=False)
+    (folder / "metrics.json").write_text(f"{numbers}\n", encoding="utf-8")
+    html = page(replace(findings, pictures=pictures), time.perf_counter() - begun).html()
+    (folder / "report.html").write_text(html, encoding="utf-8")
 
 
 @contextmanager

@@ -332,8 +332,8 @@ def paths_figure(result: FunctionResult) -> Figure:
     shown = [method for method in settings.methods if method != "guarded"]
     figure = Figure(figsize=(9.4, 3.4), layout="constrained")
     panels = figure.subplots(1, len(shown), sharex=True, sharey=True)
-    for axes, method, colour in zip(panels, shown, COLOURS, strict=False):
-        path = result.paths[method]
+    for axes, method in zip(panels, shown, strict=True):
+        path, colour = result.paths[method], STYLES[method]["color"]
         draw_landscape(axes, result.action.loss, settings.box)
         draw_descent(axes, path.row(0) if path.losses.ndim > 1 else path, colour, result.action)
         mark(axes, settings.start, settings.minimum)
@@ -344,9 +344,10 @@ def paths_figure(result: FunctionResult) -> Figure:
 
 
 def convergence_figure(result: FunctionResult) -> Figure:
-    """Loss and squared gradient norm against step, without the guarded method where it takes the same path."""
+    """Loss and squared gradient norm against step; the guarded method is left to the tables."""
     methods = [m for m in result.settings.methods if m != "guarded"]
-    return plot_convergence([result.paths[m] for m in methods], [result.label(m) for m in methods])
+    paths, labels = [result.paths[m] for m in methods], [result.label(m) for m in methods]
+    return plot_convergence(paths, labels, colours=[STYLES[m]["color"] for m in methods])
 
 
 def rates_figure(results: Sequence[FunctionResult]) -> Figure:

@@ -5,46 +5,101 @@ from __future__ import annotations
 import base64
 import html
 import math
+import re
 from collections.abc import Sequence
 
-STYLE = """ :root { color-scheme: light; --ink: #1d2733; --soft: #56616f; --line: #dde2e8; --accent: #0072b2;
---good: #00674b; } * { box-sizing: border-box; } body { font: 17px/1.6 Charter, 'Bitstream Charter', 'Source
-Serif 4', Georgia, 'Noto Serif', 'DejaVu Serif', serif;
-  color: var(--ink); background: #fff; margin: 0 auto; max-width: 54rem; padding: 3rem 1.5rem 5rem; }
-h1, h2, h3, table, figcaption, caption, nav, .cards, .lead, summary, footer {
-  font-family: 'Source Sans 3', 'Segoe UI', 'Helvetica Neue', 'Noto Sans', 'DejaVu Sans', Arial, sans-serif; }
+import sympy as sp
+from sympy.printing.mathml import MathMLPresentationPrinter
+
+STYLE = """
+:root {
+  color-scheme: light;
+  --ink: #1d2733; --soft: #56616f; --line: #dde2e8; --tint: #f6f8fa; --accent: #0072b2; --good: #00674b;
+  --serif: Charter, 'Bitstream Charter', 'Source Serif 4', Georgia, 'Noto Serif', 'DejaVu Serif', serif;
+  --sans: 'Source Sans 3', 'Segoe UI', 'Helvetica Neue', 'Noto Sans', 'DejaVu Sans', Arial, sans-serif;
+  --mono: 'Source Code Pro', ui-monospace, 'DejaVu Sans Mono', Menlo, Consolas, monospace;
+}
+* { box-sizing: border-box; }
+body {
+  font: 16.5px/1.6 var(--serif); color: var(--ink); background: #fff;
+  margin: 0 auto; max-width: 54rem; padding: 3rem 1.5rem 5rem;
+}
+h1, h2, h3, table, figcaption, nav, .cards, .lead, summary, footer { font-family: var(--sans); }
 h1 { font-size: 2.2rem; line-height: 1.15; letter-spacing: -.01em; margin: 0 0 .5rem; }
-h2 { font-size: 1.45rem; margin: 3.4rem 0 .7rem; padding-top: .8rem; border-top: 3px solid var(--accent); }
-h3 { font-size: 1.12rem; margin: 2.2rem 0 .4rem; }
+h2 {
+  font-size: 1.45rem; line-height: 1.25; margin: 3.4rem 0 .7rem; padding-top: .8rem;
+  border-top: 3px solid var(--accent);
+}
+h3 { font-size: 1.12rem; margin: 2.3rem 0 .4rem; }
 p { margin: .7rem 0; }
-.lead { font-size: 1.12rem; line-height: 1.5; color: var(--soft); margin: 0 0 1.6rem; }
-nav { font-size: .92rem; margin: 1.2rem 0 0; padding: .6rem 0; border-top: 1px solid var(--line);
-  border-bottom: 1px solid var(--line); }
-nav a { color: var(--accent); text-decoration: none; margin-right: 1.4rem; white-space: nowrap; } nav a:hover
-{ text-decoration: underline; } .cards { display: grid; grid-template-columns: repeat(auto-fit,
-minmax(11.5rem, 1fr)); gap: .8rem; margin: 1.4rem 0; } .card { border: 1px solid var(--line); border-top: 3px
-solid var(--accent); border-radius: 3px; padding: .7rem .9rem; } .card b { display: block; font-size: 1.3rem;
-line-height: 1.3; font-variant-numeric: tabular-nums; } .card span { font-size: .86rem; line-height: 1.35;
-color: var(--soft); display: block; margin-top: .15rem; } figure { margin: 1.6rem 0; } figure img { display:
-block; margin: 0 auto; max-width: 100%; height: auto; } figcaption { font-size: .88rem; line-height: 1.45;
-color: var(--soft); max-width: 46rem; margin: .5rem auto 0; } .number-label { font-weight: 600; color:
-var(--ink); } .scroll { overflow-x: auto; margin: 1.2rem 0; } table { border-collapse: collapse; font-size:
-.88rem; line-height: 1.4; width: 100%; } caption { text-align: left; padding-bottom: .4rem; color:
-var(--soft); } thead th { border-top: 1.5px solid var(--ink); border-bottom: 1px solid var(--ink); text-align:
-left;
-  vertical-align: bottom; padding: .35rem .9rem .35rem 0; font-weight: 600; }
-tbody td { padding: .28rem .9rem .28rem 0; border-bottom: 1px solid var(--line); vertical-align: top; } tbody
-tr:last-child td { border-bottom: 1.5px solid var(--ink); } th.number, td.number { text-align: right;
-font-variant-numeric: tabular-nums; white-space: nowrap; } th:last-child, td:last-child { padding-right: 0; }
-td.proved { color: var(--good); font-weight: 600; white-space: nowrap; } .formula { margin: 1rem 0; padding:
-.8rem 1.1rem; overflow-x: auto; background: #f6f8fa; border-radius: 3px; } math { font-size: 1.08em; } mtd {
-padding: .28em .3em; text-align: left; } mtd:first-child { text-align: right; } .note { border-left: 4px solid
-var(--accent); background: #f6f8fa; padding: .7rem 1.1rem; margin: 1.3rem 0; } details { margin: 1rem 0; }
-summary { cursor: pointer; color: var(--accent); font-size: .95rem; } code { font: .86em/1.45 'Source Code
-Pro', ui-monospace, 'DejaVu Sans Mono', Menlo, monospace; } pre { background: #f6f8fa; padding: .8rem 1.1rem;
-overflow: auto; max-height: 30rem; font-size: .82rem; border-radius: 3px; } footer { margin-top: 3.5rem;
-padding-top: .8rem; border-top: 1px solid var(--line); font-size: .86rem; color: var(--soft); } @media print {
-pre { max-height: none; } figure, table, .card { break-inside: avoid; } }
+.lead { font-size: 1.1rem; line-height: 1.5; color: var(--soft); margin: 0 0 1.4rem; }
+
+nav {
+  display: flex; flex-wrap: wrap; gap: .1rem 1.5rem; font-size: .9rem; padding: .55rem 0;
+  border-top: 1px solid var(--line); border-bottom: 1px solid var(--line);
+}
+nav a { color: var(--accent); text-decoration: none; }
+nav a:hover { text-decoration: underline; }
+
+.cards {
+  display: grid; grid-template-columns: repeat(auto-fit, minmax(11.5rem, 1fr)); gap: .8rem; margin: 1.5rem 0;
+}
+.card { border: 1px solid var(--line); border-top: 3px solid var(--accent); border-radius: 3px; padding: .7rem; }
+.card b { display: block; font-size: 1.25rem; line-height: 1.3; white-space: nowrap; }
+.card span { display: block; margin-top: .15rem; font-size: .84rem; line-height: 1.35; color: var(--soft); }
+
+figure { margin: 1.7rem 0; }
+figure img { display: block; margin: 0 auto; max-width: 100%; height: auto; }
+figcaption {
+  font-size: .86rem; line-height: 1.45; color: var(--soft); max-width: 46rem; margin: .5rem auto 0;
+}
+.label { font-weight: 600; color: var(--ink); }
+
+.scroll { overflow-x: auto; margin: 1.3rem 0; }
+.data { border-collapse: collapse; font-size: .86rem; line-height: 1.4; min-width: 60%; max-width: 100%; }
+caption { text-align: left; padding-bottom: .45rem; color: var(--soft); }
+.data th {
+  border-top: 1.5px solid var(--ink); border-bottom: 1px solid var(--ink); padding: .35rem 1.3rem .35rem 0;
+  text-align: left; vertical-align: bottom; font-weight: 600; max-width: 10rem;
+}
+.data td { padding: .28rem 1.3rem .28rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
+.data tbody tr:last-child td { border-bottom: 1.5px solid var(--ink); }
+.data .number { text-align: right; font-variant-numeric: tabular-nums; }
+.data td.number { white-space: nowrap; }
+.data th:last-child, .data td:last-child { padding-right: 0; }
+.data td.proved { color: var(--good); font-weight: 600; white-space: nowrap; }
+
+.formulas { background: var(--tint); border-radius: 3px; padding: .5rem 1.1rem; overflow-x: auto; }
+.formulas table { border-collapse: collapse; }
+.formulas th {
+  font-weight: 400; font-size: .8rem; color: var(--soft); text-align: left; white-space: nowrap;
+  padding-right: 1.6rem;
+}
+.formulas td { padding: .22rem .3rem; white-space: nowrap; }
+.formulas td:nth-child(2) { text-align: right; }
+.formulas tr.first > * { padding-top: .55rem; }
+math { font-size: 1.12rem; }
+
+.note { border-left: 4px solid var(--accent); background: var(--tint); padding: .7rem 1.1rem; }
+details { margin: 1rem 0; }
+summary { cursor: pointer; color: var(--accent); font-size: .92rem; }
+code { font-family: var(--mono); font-size: .86em; }
+pre {
+  background: var(--tint); border-radius: 3px; padding: .8rem 1.1rem; overflow: auto; max-height: 30rem;
+  line-height: 1.4;
+}
+pre code { font-size: .8rem; }
+footer {
+  margin-top: 3.5rem; padding-top: .8rem; border-top: 1px solid var(--line); font-size: .84rem;
+  color: var(--soft);
+}
+
+@media print {
+  body { font-size: 11pt; max-width: none; padding: 0; }
+  pre { max-height: none; }
+  figure, .card, tr { break-inside: avoid; }
+  h2, h3 { break-after: avoid; }
+}
 """
 
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -92,15 +147,20 @@ class Report:
         )
         self._parts.append(f'<div class="cards">{cards}</div>')
 
-    def formulas(self, rows: Sequence[tuple[str, str, str]]) -> None:
-        """Equations below each other, each given as MathML: left side, relation, right side."""
-        cells = "".join(
-            f"<mtr><mtd>{left}</mtd><mtd><mo>{html.escape(relation)}</mo></mtd><mtd>{right}</mtd></mtr>"
-            for left, relation, right in rows
-        )
-        self._parts.append(
-            f'<div class="formula"><math><mtable displaystyle="true">{cells}</mtable></math></div>'
-        )
+    def formulas(self, rows: Sequence[tuple[str, str, str, str]]) -> None:
+        """Equations below each other: what they are, left side, relation, right side, the sides as MathML.
+
+        What equations are is said once for those that follow each other.
+        """
+        body, before = [], ""
+        for kind, left, relation, right in rows:
+            new, before = kind != before, kind
+            first = ' class="first"' if new else ""
+            sides = "".join(
+                f"<td><math>{part}</math></td>" for part in (left, f"<mo>{html.escape(relation)}</mo>", right)
+            )
+            body.append(f"<tr{first}><th>{html.escape(kind) if new else ''}</th>{sides}</tr>")
+        self._parts.append(f'<div class="formulas"><table>{"".join(body)}</table></div>')
 
     def table(self, caption: str, head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         """A table; a column of numbers is set to the right."""
@@ -119,9 +179,9 @@ class Report:
         body = "".join(
             "<tr>" + "".join(cell("td", e, j) for j, e in enumerate(row)) + "</tr>" for row in texts
         )
-        label = f'<span class="number-label">Table {self._tables}.</span> '
+        label = f'<span class="label">Table {self._tables}.</span> '
         self._parts.append(
-            f'<div class="scroll"><table><caption>{label}{_inline(caption)}</caption>'
+            f'<div class="scroll"><table class="data"><caption>{label}{_inline(caption)}</caption>'
             f"<thead><tr>{header}</tr></thead><tbody>{body}</tbody></table></div>"
         )
 
@@ -129,7 +189,7 @@ class Report:
         """A picture, inside the page, `width` pixels wide where there is room."""
         self._figures += 1
         data = base64.b64encode(png).decode()
-        label = f'<span class="number-label">Figure {self._figures}.</span> '
+        label = f'<span class="label">Figure {self._figures}.</span> '
         self._parts.append(
             f'<figure><img alt="{html.escape(alt)}" width="{width}" src="data:image/png;base64,{data}">'
             f"<figcaption>{label}{_inline(caption)}</figcaption></figure>"
@@ -158,6 +218,27 @@ class Report:
             f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style></head>\n'
             f'<body><h1>{title}</h1>\n<p class="lead">{lead}</p>\n{contents}{body}\n</body></html>\n'
         )
+
+
+class _Printer(MathMLPresentationPrinter):  # type: ignore[misc]
+    """SymPy's presentation MathML, a sum beginning with a term that has no minus sign."""
+
+    def _as_ordered_terms(self, expr: sp.Expr, order: str | None = None) -> list[sp.Expr]:
+        terms = super()._as_ordered_terms(expr, order)
+        return sorted(terms, key=lambda term: bool(term.could_extract_minus_sign()))
+
+
+def mathml(expression: sp.Basic) -> str:
+    """An expression as presentation MathML, with minus signs, and powers above the index of their symbol.
+
+    Examples
+    --------
+    >>> mathml(sp.Symbol("x1") ** 2)
+    '<msubsup><mi>x</mi><mi>1</mi><mn>2</mn></msubsup>'
+    """
+    text = _Printer().doprint(expression).replace("<mo>-</mo>", "<mo>−</mo>")
+    base = r"<msup><msub>(<mi>[^<]*</mi>)(<m[in]>[^<]*</m[in]>)</msub>"
+    return re.sub(base + r"(<m[in]>[^<]*</m[in]>)</msup>", r"<msubsup>\1\2\3</msubsup>", text)
 
 
 def scientific(value: float, digits: int = 2) -> str:
