@@ -295,6 +295,16 @@ def _is_wrong(subject: Subject, wrong: Callable[[Subject, int], mpmath.matrix | 
 # --- invariance ------------------------------------------------------------------------------------------------------------
 
 
+def _residual(
+    subject: Subject, matrix: mpmath.matrix, point: Sequence[float], digits: int = DIGITS
+) -> float:
+    """`exact_residual` of any affine map of the chart coordinates; infinite where it leaves the domain of the loss."""
+    try:
+        return exact_residual(subject.chart_maps, matrix, point, subject.values, digits)
+    except sd.OutsideDomain:
+        return math.inf
+
+
 def _exact(
     subject: Subject, matrix: Callable[[Subject, int], mpmath.matrix | None], wrong: bool = False
 ) -> Verdicts:
@@ -316,11 +326,7 @@ def _exact(
             digits = DIGITS + max(0, math.ceil(lost))
             with mpmath.workdps(digits):
                 element = matrix(subject, number)
-            try:
-                residual = exact_residual(subject.chart_maps, element, point.tolist(), subject.values, digits)
-            except sd.OutsideDomain:
-                residual = math.inf
-            verdicts.append(residual <= EXACT)
+            verdicts.append(_residual(subject, element, point.tolist(), digits) <= EXACT)
     return verdicts
 
 
@@ -371,9 +377,7 @@ def _float64_twin(name: str) -> Twin:
             stacked = torch.stack([_float(matrix) for matrix in matrices])
             changes = _float_changes(subject, lambda x, m=stacked: subject.chart_action(m, x), size)
             for k, (change, bound) in enumerate(changes):
-                exact = exact_residual(
-                    subject.chart_maps, matrices[k], points[k].tolist(), subject.values, DIGITS
-                )
+                exact = _residual(subject, matrices[k], points[k].tolist())
                 if exact * abs(float(subject.action.loss(points[k]))) > 4 * bound:
                     verdicts.append(change <= 2 * bound)
         return verdicts or None
