@@ -305,6 +305,14 @@ def _residual(
         return math.inf
 
 
+def _bound(subject: Subject, element: Any, point: Sequence[float]) -> float:
+    """`rounding_bound`; infinite where a part of the loss overflows at the image, as exp(800) does."""
+    try:
+        return rounding_bound(subject.symmetry, element, point, subject.values)
+    except sd.OutsideDomain:
+        return math.inf
+
+
 def _exact(
     subject: Subject, matrix: Callable[[Subject, int], mpmath.matrix | None], wrong: bool = False
 ) -> Verdicts:
@@ -319,9 +327,7 @@ def _exact(
         for number, point in enumerate(points):
             if wrong and not _is_wrong(subject, matrix, number):
                 continue
-            bound = rounding_bound(
-                subject.symmetry, elements[number].tolist(), point.tolist(), subject.values
-            )
+            bound = _bound(subject, elements[number].tolist(), point.tolist())
             lost = math.log10(bound / abs(float(subject.action.loss(point)))) if bound < math.inf else 0.0
             digits = DIGITS + max(0, math.ceil(lost))
             with mpmath.workdps(digits):
@@ -347,12 +353,13 @@ def _float_changes(
         return []
     elements = subject.elements(len(points))
     before, after = subject.action.loss(points), subject.action.loss(images(points))
-    return [
-        (abs(new - old), rounding_bound(subject.symmetry, element, point, subject.values))
+    changes = [
+        (abs(new - old), _bound(subject, element, point))
         for point, element, old, new in zip(
             points.tolist(), elements.tolist(), before.tolist(), after.tolist(), strict=True
         )
     ]
+    return [(change, bound) for change, bound in changes if bound < math.inf]
 
 
 def _float64(subject: Subject) -> Verdicts:
