@@ -11,6 +11,7 @@ import sympy as sp
 
 from symdiscover.errors import NotInvariant, SymmetryError
 from symdiscover.identity import LOW, Point, high_digits, sample_points, shrinks, value_at
+from symdiscover.root import solve_digits
 from symdiscover.rounding import evaluate_digits
 from symdiscover.symmetry import Symmetry
 
@@ -104,7 +105,7 @@ def images_of(
                 zip(chart.coordinates, [*list(element * head)[: group.size], *u[group.size :]], strict=True)
             )
             for variable, expression in chart.inverse:
-                moved[variable] = evaluate_digits(expression, moved)
+                moved[variable] = solve_digits(expression, moved)
             yield {x: moved[x] for x in chart.variables}
 
 

@@ -12,6 +12,7 @@ import torch
 
 from symdiscover.action import Action
 from symdiscover.errors import NotInvariant, OutsideDomain, SymmetryError
+from symdiscover.root import solve_digits, solve_tracked
 from symdiscover.rounding import EPSILON, Tracked, evaluate_digits, evaluate_tracked
 from symdiscover.symmetry import Symmetry
 
@@ -63,7 +64,7 @@ def exact_residual(
         else:
             u = [evaluate_digits(expression, values) for expression in symmetry.chart.forward]
             head = mpmath.matrix([*u[:m], 1] if symmetry.group.affine else u[:m])
-            moved = _solved(symmetry, values, [*list(element * head)[:m], *u[m:]], evaluate_digits)
+            moved = _solved(symmetry, values, [*list(element * head)[:m], *u[m:]], solve_digits)
         after = evaluate_digits(loss.expression, moved)
         return float(abs(after - before) / abs(before)) if before else float(abs(after))
 
@@ -100,7 +101,7 @@ def tracked_image(
                 if entry.value or entry.error
             ]
             image.append(sum(terms[1:], terms[0]) if terms else Tracked(0.0))
-        moved = _solved(symmetry, values, [*image, *u[group.size :]], evaluate_tracked)
+        moved = _solved(symmetry, values, [*image, *u[group.size :]], solve_tracked)
     return [moved[x] for x in loss.variables]
 
 
@@ -210,13 +211,13 @@ def _tracked_values(
 
 
 def _solved(
-    symmetry: Symmetry, values: Mapping[sp.Symbol, Any], image: Sequence[Any], evaluate: Callable[..., Any]
+    symmetry: Symmetry, values: Mapping[sp.Symbol, Any], image: Sequence[Any], solve: Callable[..., Any]
 ) -> dict[sp.Symbol, Any]:
     """The variables at the given chart coordinates, with the constants kept."""
     chart = symmetry.chart
     moved = {s: values[s] for s in symmetry.loss.constants} | dict(zip(chart.coordinates, image, strict=True))
     for variable, expression in chart.inverse:
-        moved[variable] = evaluate(expression, moved)
+        moved[variable] = solve(expression, moved)
     return moved
 
 

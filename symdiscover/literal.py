@@ -18,8 +18,10 @@ from symdiscover.errors import SymmetryError
 from symdiscover.expression import parse
 from symdiscover.group import ElementKind, Group
 from symdiscover.identity import decide_zero
+from symdiscover.lemma import lemma_literal, read_lemma
 from symdiscover.loss import Loss
 from symdiscover.notation import RESERVED
+from symdiscover.root import Root
 from symdiscover.symmetry import Chart, Kind, Symmetry
 
 #: Written into every literal; a reader refuses a newer one.
@@ -42,6 +44,7 @@ _FIELDS: dict[str, str] = {
     "chart": _TEXTS,
     "inverse": "a list",
     "conditions": _TEXTS,
+    "lemma": "a dictionary or None",
     "reduced": "a string or None",
     "kind": _TEXT,
     "route": _TEXT,
@@ -96,8 +99,9 @@ def to_literal(symmetry: Symmetry) -> dict[str, Any]:
         },
         "coordinates": [s.name for s in chart.coordinates],
         "chart": [str(expression) for expression in chart.forward],
-        "inverse": [[variable.name, str(expression)] for variable, expression in chart.inverse],
+        "inverse": [[symbol.name, *_step_texts(step)] for symbol, step in chart.inverse],
         "conditions": [str(condition) for condition in chart.conditions],
+        "lemma": None if chart.lemma is None else lemma_literal(chart.lemma),
         "reduced": None if symmetry.reduced is None else str(symmetry.reduced),
         "kind": symmetry.kind,
         "route": symmetry.route,
@@ -183,17 +187,22 @@ def _plainly_named(symmetry: Symmetry) -> Symmetry:
     chart = symmetry.chart
     taken = {s.name for s in (*symmetry.loss.variables, *symmetry.loss.constants)}
     renamed: dict[sp.Symbol, sp.Symbol] = {}
-    for symbol in dict.fromkeys((*chart.coordinates, *symmetry.parameters)):
+    scratch = [symbol for symbol, _ in chart.inverse if symbol not in chart.variables]
+    for symbol in dict.fromkeys((*chart.coordinates, *symmetry.parameters, *scratch)):
         name = plain_name(symbol.name, taken)
         taken.add(name)
         renamed[symbol] = sp.Symbol(name, real=True)
     if all(old == new for old, new in renamed.items()):
         return symmetry
+    coordinates = tuple(renamed[s] for s in chart.coordinates)
+    if (lemma := chart.lemma) is not None:
+        chart = lemma.chart(symmetry.loss, coordinates, [renamed[s] for s in scratch])
+        return replace(symmetry, chart=chart, reduced=lemma.reduced(coordinates))
     return replace(
         symmetry,
         chart=replace(
             chart,
-            coordinates=tuple(renamed[s] for s in chart.coordinates),
+            coordinates=coordinates,
             inverse=tuple((x, expression.xreplace(renamed)) for x, expression in chart.inverse),
         ),
         reduced=None if symmetry.reduced is None else symmetry.reduced.xreplace(renamed),
@@ -211,6 +220,12 @@ def _entries(matrix: sp.Matrix) -> list[list[Any]]:
     ]
 
 
+def _step_texts(step: sp.Expr | Root) -> list[str]:
+    """A step of the inverse: its expression; of a root t, function, value, and the ends between which t lies."""
+    parts = (step.function, step.target, step.low, step.high) if isinstance(step, Root) else (step,)
+    return [str(part) for part in parts]
+
+
 class _Claim:
     """A claim on its way from data whose fields have the right types."""
 
@@ -225,13 +240,16 @@ class _Claim:
         names = data["coordinates"]
         symbols = {s.name: s for s in loss.variables}
         coordinates = tuple(sp.Symbol(name, real=True) for name in names)
-        chart = Chart(
-            loss.variables,
-            coordinates,
-            tuple(self._read(text) for text in data["chart"]),
-            tuple((symbols[name], self._read(text, names)) for name, text in map(_pair, data["inverse"])),
-            tuple(self._condition(text) for text in data["conditions"]),
-        )
+        if data["lemma"] is not None:
+            chart = self._chart_of_lemma(data["lemma"], coordinates)
+        else:
+            chart = Chart(
+                loss.variables,
+                coordinates,
+                tuple(self._read(text) for text in data["chart"]),
+                tuple((symbols[name], self._read(text, names)) for name, text in map(_pair, data["inverse"])),
+                tuple(self._condition(text) for text in data["conditions"]),
+            )
         group = self._group(data["group"])
         reduced = None if data["reduced"] is None else self._read(data["reduced"], names)
         parameters = tuple(sp.Symbol(name, real=True) for name in data["parameters"])
@@ -244,6 +262,23 @@ class _Claim:
             return own, True
         claimed = replace(own, parameters=parameters, map=self._map())
         return claimed, _same(claimed, own)
+
+    def _chart_of_lemma(self, raw: Mapping[str, Any], coordinates: tuple[sp.Symbol, ...]) -> Chart:
+        """The chart that a lemma gives; what the file says of it must be the same."""
+        names = [entry[0] for entry in self.data["inverse"]]
+        known = {s.name for s in self.loss.variables}
+        scratch = [sp.Symbol(name, real=True) for name in names if name not in known]
+        lemma = read_lemma(raw, lambda text: self._read(text))
+        chart = lemma.chart(self.loss, coordinates, scratch)
+        written = {
+            "chart": [str(expression) for expression in chart.forward],
+            "inverse": [[symbol.name, *_step_texts(step)] for symbol, step in chart.inverse],
+            "conditions": [str(condition) for condition in chart.conditions],
+        }
+        for key, expected in written.items():
+            if self.data[key] != expected:
+                raise SymmetryError(f"no saved action: {key!r} is not what the lemma {lemma.name} gives")
+        return chart
 
     def _map(self) -> tuple[sp.Expr, ...]:
         if self.data["map"] is None:
@@ -337,6 +372,7 @@ _MATCHES: dict[str, Callable[[Any], bool]] = {
     "a list of strings or None": lambda value: value is None or _is_texts(value),
     "a string or None": lambda value: value is None or isinstance(value, str),
     "a dictionary": lambda value: isinstance(value, dict),
+    "a dictionary or None": lambda value: value is None or isinstance(value, dict),
 }
 
 

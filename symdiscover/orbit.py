@@ -32,6 +32,8 @@ def spectrum(symmetry: Symmetry) -> tuple[sp.Expr, ...] | None:
     if symmetry.group.element != "angle" or symmetry.group.basis != SO(2).basis or symmetry.group.affine:
         return None
     chart, loss = symmetry.chart, symmetry.loss
+    if chart.is_implicit:
+        return None
     at = dict(zip(loss.variables, chart.solve(chart.coordinates), strict=True))
     norm = sp.Add(*[slope.xreplace(at) ** 2 for slope in loss.gradient])
     first, second = chart.coordinates[:2]

@@ -21,7 +21,7 @@ from symdiscover.action import Action
 from symdiscover.errors import SymmetryError
 from symdiscover.generate import to_torch
 from symdiscover.loss import Loss
-from symdiscover.rounding import evaluate_digits
+from symdiscover.root import solve_digits
 from symdiscover.symmetry import Certificate
 
 #: Colours that stay apart for colour-blind readers (Okabe and Ito, Color Universal Design).
@@ -212,7 +212,7 @@ def _points(
         values: dict[sp.Symbol, Any] = {s: constants[s.name] for s in certificate.loss.constants}
         values |= dict(zip(chart.coordinates, u, strict=True))
         for variable, expression in chart.inverse:
-            values[variable] = evaluate_digits(expression, values)
+            values[variable] = solve_digits(expression, values)
         points.append([float(sp.re(values[variable])) for variable in chart.variables])
     return points
 

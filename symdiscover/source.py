@@ -15,6 +15,7 @@ from typing import Any
 import sympy as sp
 
 from symdiscover.errors import ExpressionError, SymmetryError
+from symdiscover.implicit_source import guarded, implicit_inverse
 from symdiscover.literal import WIDTH, from_literal, literal_text, plain_name, to_literal
 from symdiscover.loss import Loss
 from symdiscover.orbit import spectrum
@@ -100,7 +101,8 @@ def source_of(literal: Mapping[str, Any], symmetry: Symmetry) -> str:
         "value", loss.variables, [loss.expression], "The loss at coordinates, a tuple of one."
     )
     body, moving = _act(symmetry, writer)
-    functions = [*moving, value]
+    inverse = implicit_inverse(symmetry.chart, writer) if symmetry.chart.is_implicit else None
+    functions = [*moving, *(inverse.functions if inverse else ()), value]
     arithmetic = ", ".join(f'"{f.name}"' for f in functions if f.arithmetic)
     return _module(
         _docstring(symmetry, writer),
@@ -113,11 +115,12 @@ def source_of(literal: Mapping[str, Any], symmetry: Symmetry) -> str:
             writer.head("act", "element, point", f"Move points (..., {loss.dimension}) by {_ELEMENTS[group.element]}; "
                         "batch shapes broadcast.") + textwrap.indent(body, "    "),
             writer.loss_function(),
+            inverse.source if inverse else "",
             *[f.source for f in functions],
             _element_functions(group.element),
             writer.coordinates_function(),
             _STACK if "stack(" in body else "",
-            *_helpers(functions),
+            *_helpers(functions, {"as_like", "root"} if inverse else ()),
         ],
         f"# The claim, from which all of the above is generated.\nSYMMETRY = {literal_text(literal)}",
     )  # fmt: skip
@@ -231,6 +234,15 @@ def _act(symmetry: Symmetry, writer: _Writer) -> tuple[str, list[Generated]]:
     convert = (
         "x = coordinates(point)\n{0} = torch.as_tensor(element, dtype=point.dtype, device=point.device)\n"
     )
+    if symmetry.chart.is_implicit:
+        writer.declare([symbol for symbol, _ in symmetry.chart.inverse if symbol not in writer.names], _NAMES)
+        writer.declare(symmetry.chart.coordinates, avoid=_NAMES)
+    if group.element == "angle" and symmetry.chart.is_implicit:
+        chart = writer.function("chart", symmetry.loss.variables, guarded(symmetry.chart), "u = phi(x).")
+        call = f"turned(torch.cos(theta), torch.sin(theta), *{writer.call('chart', '*x')})"
+        back = writer.call("inverse_chart", f"*{call}")
+        functions = [chart, _turned(symmetry, writer)]
+        return convert.format("theta") + f"return stack({back}){writer.cast}\n", functions
     if group.element == "angle":
         call = writer.call("image", "torch.cos(theta), torch.sin(theta), *x")
         return convert.format("theta") + f"return stack({call}){writer.cast}\n", _turning_functions(
@@ -255,21 +267,30 @@ def _act(symmetry: Symmetry, writer: _Writer) -> tuple[str, list[Generated]]:
     return _matrix_act(symmetry, writer, convert.format("g"))
 
 
-def _turning_functions(symmetry: Symmetry, writer: _Writer) -> list[Generated]:
-    """`image` from cos(theta) and sin(theta), and `spectrum` where there is one."""
-    loss, chart = symmetry.loss, symmetry.chart
-    theta, cosine, sine = (
-        sp.Dummy("theta", real=True),
-        sp.Dummy("cosine", real=True),
-        sp.Dummy("sine", real=True),
-    )
+def _turning_matrix(symmetry: Symmetry, cosine: sp.Symbol, sine: sp.Symbol) -> sp.Matrix:
+    """The element of an angle, from its cosine and sine."""
+    theta = sp.Dummy("theta", real=True)
     matrix = symmetry.group.matrix((theta,)) if symmetry.group.dimension == 1 else None
     turned = None if matrix is None else matrix.xreplace({sp.cos(theta): cosine, sp.sin(theta): sine})
     if turned is None or theta in turned.free_symbols:
         raise SymmetryError(
             f"the elements of {symmetry.group.name} are no angles: write the group with matrices"
         )
-    arguments = writer.declare([cosine, sine])
+    return turned
+
+
+def _turned(symmetry: Symmetry, writer: _Writer) -> Generated:
+    """The coordinates after a turn, for charts whose inverse is no formula."""
+    arguments = writer.declare([sp.Dummy("cosine", real=True), sp.Dummy("sine", real=True)])
+    moved = symmetry.moved(_turning_matrix(symmetry, *arguments))
+    return writer.function("turned", [*arguments, *symmetry.chart.coordinates], moved, "g u.")
+
+
+def _turning_functions(symmetry: Symmetry, writer: _Writer) -> list[Generated]:
+    """`image` from cos(theta) and sin(theta), and `spectrum` where there is one."""
+    loss, chart = symmetry.loss, symmetry.chart
+    arguments = writer.declare([sp.Dummy("cosine", real=True), sp.Dummy("sine", real=True)])
+    turned = _turning_matrix(symmetry, *arguments)
     doc = "The moved point from cos(theta), sin(theta) and the coordinates."
     functions = [writer.function("image", [*arguments, *loss.variables], symmetry.image(turned), doc)]
     if (coefficients := spectrum(symmetry)) is not None:
@@ -307,10 +328,12 @@ def _matrix_act(symmetry: Symmetry, writer: _Writer, start: str) -> tuple[str, l
         "if g.shape[-2:] != (SIZE, SIZE):",
         '    raise ValueError(f"elements have shape (..., {SIZE}, {SIZE}), not {tuple(g.shape)}")',
     ]
-    inverse = chart.solve(chart.coordinates)
+    inverse = () if chart.is_implicit else chart.solve(chart.coordinates)
     is_identity = chart.forward == loss.variables and inverse == chart.coordinates
     functions = []
-    if not is_identity:
+    if chart.is_implicit:
+        functions = [writer.function("chart", loss.variables, guarded(chart), "u = phi(x).")]
+    elif not is_identity:
         functions = [
             writer.function("chart", loss.variables, chart.forward, "u = phi(x)."),
             writer.function(
@@ -378,8 +401,8 @@ def _element_functions(element: str) -> str:
     return file.read_text(encoding="utf-8").split("# --- elements ---")[1]
 
 
-def _helpers(functions: Iterable[Generated]) -> list[str]:
-    return [helper_sources(frozenset[str]().union(*(f.helpers for f in functions)))]
+def _helpers(functions: Iterable[Generated], more: Collection[str] = ()) -> list[str]:
+    return [helper_sources(frozenset[str]().union(more, *(f.helpers for f in functions)))]
 
 
 def _docstring(symmetry: Symmetry, writer: _Writer) -> str:

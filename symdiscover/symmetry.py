@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import sympy as sp
 
 from symdiscover.errors import SymmetryError
 from symdiscover.group import Group, cayley
 from symdiscover.loss import Loss
+from symdiscover.root import Root
 
 Kind = Literal["closed-form", "branch", "implicit", "numerical", "discrete"]
 Status = Literal["proved", "identity-tested", "numerical", "refuted", "unchecked"]
@@ -21,6 +22,33 @@ STRENGTH: tuple[Status, ...] = ("proved", "identity-tested", "numerical", "unche
 
 #: Closed forms with more operations than this are not written out in `Symmetry.map`.
 MAP_OPERATIONS = 5_000
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One thing that a lemma needs, and whether it is proved."""
+
+    name: str
+    statement: str
+    proved: bool
+    method: str
+
+
+class Lemma(Protocol):
+    """Why a chart whose inverse holds roots is one: data from which the chart is built, and a proof."""
+
+    @property
+    def name(self) -> str:
+        """What the lemma is called."""
+
+    def chart(self, loss: Loss, coordinates: Sequence[sp.Symbol], scratch: Sequence[sp.Symbol]) -> Chart:
+        """The chart that it speaks of."""
+
+    def reduced(self, coordinates: Sequence[sp.Symbol]) -> sp.Expr:
+        """The loss in the chart's coordinates."""
+
+    def prove(self, loss: Loss, seconds: float = ...) -> list[Fact]:
+        """What has to hold, each with whether it is proved."""
 
 
 @dataclass(frozen=True)
@@ -36,24 +64,30 @@ class Chart:
     forward:
         phi: one expression in the variables for each coordinate.
     inverse:
-        psi: pairs (x_i, expression) in solving order; an expression may use the coordinates and the variables
-        solved before it. So a triangular chart stays small however deep it is.
+        psi: pairs (x_i, expression) in solving order; an expression may use the coordinates and what was
+        solved before it. So a triangular chart stays small however deep it is. A step may solve for a symbol that is
+        no variable, and may be a `Root` in place of an expression.
     conditions:
         Relations in the variables that describe where phi is defined and invertible; none means everywhere.
+    lemma:
+        What proves that the roots are unique and phi and psi inverse to each other; needed where there are roots.
     """
 
     variables: tuple[sp.Symbol, ...]
     coordinates: tuple[sp.Symbol, ...]
     forward: tuple[sp.Expr, ...]
-    inverse: tuple[tuple[sp.Symbol, sp.Expr], ...]
+    inverse: tuple[tuple[sp.Symbol, sp.Expr | Root], ...]
     conditions: tuple[sp.Basic, ...] = ()
+    lemma: Lemma | None = None
 
     def __post_init__(self) -> None:
         solved = [variable for variable, _ in self.inverse]
         if len({*self.coordinates}) != len(self.variables) or len(self.coordinates) != len(self.forward):
             raise SymmetryError("a chart needs as many new coordinates as there are variables")
-        if len(solved) != len(self.variables) or {*solved} != {*self.variables}:
+        if len({*solved}) != len(solved) or not {*solved} >= {*self.variables}:
             raise SymmetryError("a chart needs an inverse with each variable solved once")
+        if self.lemma is None and (self.is_implicit or len(solved) > len(self.variables)):
+            raise SymmetryError("a chart whose inverse holds roots needs the lemma that makes them unique")
 
     @classmethod
     def identity(cls, variables: Sequence[sp.Symbol], avoid: Iterable[sp.Symbol] = ()) -> Chart:
@@ -63,15 +97,28 @@ class Chart:
         return cls(tuple(variables), coordinates, tuple(variables), inverse)
 
     @property
+    def is_implicit(self) -> bool:
+        """Whether a step of the inverse is a root."""
+        return any(isinstance(step, Root) for _, step in self.inverse)
+
+    @property
     def domain(self) -> str:
         """Where the chart is defined, in words."""
         return " and ".join(str(condition) for condition in self.conditions) or "everywhere"
 
     def solve(self, images: Sequence[sp.Expr]) -> tuple[sp.Expr, ...]:
-        """psi at the given values of the coordinates: one expression for each variable, in their order."""
+        """psi at the given values of the coordinates: one expression for each variable, in their order.
+
+        Raises
+        ------
+        SymmetryError
+            If a step is a root.
+        """
         values = dict(zip(self.coordinates, images, strict=True))
-        for variable, expression in self.inverse:
-            values[variable] = expression.xreplace(values)
+        for variable, step in self.inverse:
+            if isinstance(step, Root):
+                raise SymmetryError("the inverse of this chart holds roots: it has no closed form")
+            values[variable] = step.xreplace(values)
         return tuple(values[variable] for variable in self.variables)
 
 
@@ -192,6 +239,8 @@ class Symmetry:
         return [sp.sympify(u).as_independent(*self.chart.variables, as_Add=False)[0] for u in moved]
 
     def _closed_form(self) -> tuple[tuple[sp.Symbol, ...], tuple[sp.Expr, ...] | None]:
+        if self.chart.is_implicit:
+            return (), None
         object.__setattr__(self, "parameters", self.parameters or unused(self.group.parameters, self.loss))
         only = self.group.discrete[0] if not self.group.basis and len(self.group.discrete) == 1 else None
         matrix = self.closed_matrix() if only is None else only

@@ -166,6 +166,27 @@ def polar_angle(y, x):
     origin = (x == 0) & (y == 0)
     return torch.atan2(torch.where(origin, 0, y), torch.where(origin, 1, x))
 ''',
+    "root": '''
+def root(gap, low, high):
+    """The t in (low, high) at which an increasing function is 0; gap(t) is the function and its derivative there.
+
+    Halvings find t; two of Newton's steps carry the derivatives up to the third order. Where the function is NaN, so is t.
+    """
+    bottom, top = low.detach(), high.detach()
+    with torch.no_grad():
+        for _ in range(120 if bool(torch.isinf(top).any()) else 64):  # an infinite end is found by doublings
+            middle = torch.where(torch.isinf(top), 2 * bottom + 1, bottom + (top - bottom) / 2)
+            below = gap(middle)[0] < 0
+            bottom, top = torch.where(below, middle, bottom), torch.where(below, top, middle)
+    t = top
+    for _ in range(2):
+        value, slope = gap(t)
+        steep = slope > 0
+        step = value / torch.where(steep, slope, 1)
+        small = steep & (step.detach().abs() <= 1e-3 * t.detach().abs())
+        t = torch.where(value.isnan(), value, t - torch.where(small, step, 0))
+    return t
+''',
     "safe_power": '''
 def safe_power(x, p):
     """x**p with p > 0 no integer, NaN for x < 0; at x = 0 every derivative is taken as 0."""

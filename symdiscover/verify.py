@@ -18,7 +18,8 @@ from symdiscover.identity import Verdict, decide_zero, sample_points, simplifies
 from symdiscover.images import agreeing_images, images_of, refutation
 from symdiscover.lie_algebra import LieAlgebra, orbit_dimension
 from symdiscover.loss import Loss
-from symdiscover.symmetry import Certificate, Chart, Identity, Status, Symmetry
+from symdiscover.root import Root
+from symdiscover.symmetry import Certificate, Chart, Identity, Lemma, Status, Symmetry
 from symdiscover.well_formed import check_well_formed
 
 #: The part of the budget that the proof may take; past it the rest is for a numerical test.
@@ -152,7 +153,10 @@ def _examine(symmetry: Symmetry) -> _Findings:
         if open_:
             found.undecided[len(found.identities)] = open_
         found.identities.append(identity)
-    found.identities.append(_domain(symmetry))
+    if symmetry.chart.lemma is None:
+        found.identities.append(_domain(symmetry))
+    else:
+        found.identities += _by_lemma(symmetry, symmetry.chart.lemma)
     found.identities.append(_control(symmetry))
     if matrices:
         algebra, closure = _algebra(symmetry)
@@ -215,9 +219,11 @@ def _matrix_identities(symmetry: Symmetry) -> Iterator[_Step]:
     """What has to vanish for a group of matrices acting through a chart."""
     chart, group, loss, q = symmetry.chart, symmetry.group, symmetry.loss, symmetry.reduced_loss
     forward = dict(zip(chart.coordinates, chart.forward, strict=True))
-    yield "chart", "psi(phi(x)) = x", [e.xreplace(forward) - variable for variable, e in chart.inverse]
-    yield "inverse chart", "phi(psi(u)) = u", _forward_after_inverse(symmetry)
-    yield "reduction", "L(x) = Q(phi(x))", [q.xreplace(forward) - loss.expression]
+    if chart.lemma is None:
+        steps = [(x, step) for x, step in chart.inverse if not isinstance(step, Root)]
+        yield "chart", "psi(phi(x)) = x", [step.xreplace(forward) - x for x, step in steps]
+        yield "inverse chart", "phi(psi(u)) = u", _forward_after_inverse(symmetry)
+        yield "reduction", "L(x) = Q(phi(x))", [q.xreplace(forward) - loss.expression]
     if group.basis:
         yield _generators(symmetry)
     if group.discrete:
@@ -379,6 +385,20 @@ def _check(
     return identity, [
         e for e, verdict in zip(expressions, verdicts, strict=True) if verdict.status != "proved"
     ]
+
+
+def _by_lemma(symmetry: Symmetry, lemma: Lemma) -> list[Identity]:
+    """What the lemma of a chart with roots needs; where that is not proved, what images say in many digits."""
+    identities = []
+    for fact in lemma.prove(symmetry.loss):
+        status: Status = "proved" if fact.proved else "numerical"
+        if status == "numerical" and not agreeing_images(symmetry):
+            status = "unchecked"
+        method = (
+            fact.method if fact.proved else f"{fact.method} did not prove it; images at random points agree"
+        )
+        identities.append(Identity(fact.name, fact.statement, status, method))
+    return identities
 
 
 def _domain(symmetry: Symmetry) -> Identity:

@@ -9,6 +9,7 @@ import sympy as sp
 from symdiscover.errors import SymmetryError
 from symdiscover.group import Group
 from symdiscover.normal_form import is_zero
+from symdiscover.root import Root
 from symdiscover.symmetry import Symmetry
 
 
@@ -23,11 +24,11 @@ def check_well_formed(symmetry: Symmetry) -> None:
     loss, chart, group = symmetry.loss, symmetry.chart, symmetry.group
     constants, variables, coordinates = set(loss.constants), set(loss.variables), set(chart.coordinates)
     solved = [variable for variable, _ in chart.inverse]
-    allowed: list[tuple[str, Sequence[sp.Basic], set[sp.Symbol]]] = [
+    allowed: list[tuple[str, Sequence[sp.Basic | Root], set[sp.Symbol]]] = [
         ("phi", chart.forward, variables | constants),
         *[
-            (f"psi for {variable}", [expression], coordinates | constants | set(solved[:place]))
-            for place, (variable, expression) in enumerate(chart.inverse)
+            (f"psi for {variable}", [step], coordinates | constants | set(solved[:place]))
+            for place, (variable, step) in enumerate(chart.inverse)
         ],
         ("the list of generators", [*group.basis, *group.discrete], constants),
         ("the form", [] if group.form is None else [group.form], constants),
@@ -46,21 +47,36 @@ def check_well_formed(symmetry: Symmetry) -> None:
         )
     _well_named(symmetry)
     _consistent(group)
+    _as_the_lemma_says(symmetry)
 
 
-def _uses_only(allowed: Sequence[tuple[str, Sequence[sp.Basic], set[sp.Symbol]]]) -> None:
+def _uses_only(allowed: Sequence[tuple[str, Sequence[sp.Basic | Root], set[sp.Symbol]]]) -> None:
     for where, expressions, symbols in allowed:
-        foreign = set().union(*(sp.sympify(e, strict=True).free_symbols for e in expressions)) - symbols
+        used = [e if isinstance(e, Root) else sp.sympify(e, strict=True) for e in expressions]
+        foreign = set().union(*(e.free_symbols for e in used)) - symbols
         if foreign:
             raise SymmetryError(
                 f"{where} uses {', '.join(sorted(map(str, foreign)))}, which it may not depend on"
             )
 
 
+def _as_the_lemma_says(symmetry: Symmetry) -> None:
+    """A chart with a lemma is the chart of that lemma: a proof about another one would prove nothing."""
+    chart = symmetry.chart
+    if chart.lemma is None:
+        return
+    scratch = [symbol for symbol, _ in chart.inverse if symbol not in chart.variables]
+    if chart != chart.lemma.chart(symmetry.loss, chart.coordinates, scratch):
+        raise SymmetryError(f"the chart is not the one that its lemma, {chart.lemma.name}, speaks of")
+    if symmetry.reduced != chart.lemma.reduced(chart.coordinates):
+        raise SymmetryError(f"the reduced loss is not the one that the lemma {chart.lemma.name} speaks of")
+
+
 def _well_named(symmetry: Symmetry) -> None:
     """No two symbols share a name, and none carries an assumption that would hide a part of the domain."""
     loss = symmetry.loss
-    free = (*loss.variables, *symmetry.chart.coordinates, *symmetry.parameters)
+    steps = [symbol for symbol, _ in symmetry.chart.inverse if symbol not in loss.variables]
+    free = (*loss.variables, *symmetry.chart.coordinates, *symmetry.parameters, *steps)
     names = [s.name for s in (*free, *loss.constants)]
     for name in names:
         if names.count(name) > 1:
