@@ -59,7 +59,7 @@ def implicit_inverse(chart: Chart, writer: Writer) -> ImplicitInverse:
     def flush() -> None:
         if not pending:
             return
-        symbols, values = zip(*pending, strict=True)
+        symbols = [symbol for symbol, _ in pending]
         name = f"solve_{'_'.join(writer.names[s] for s in symbols)}"[:40]
         add(writer.function(name, known, _in_turn(pending), f"{listed(symbols)} of the inverse chart."))
         lines.append(f"{listed(symbols)}, = {writer.call(name, listed(known))}")
