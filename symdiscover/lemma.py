@@ -8,12 +8,13 @@ from typing import Any
 
 import sympy as sp
 
+from symdiscover.basins import Basins
 from symdiscover.errors import SymmetryError
 from symdiscover.star import Star
 from symdiscover.symmetry import Lemma
 
-#: Name in saved files -> class. Its fields are numbers, tuples of numbers and matrices.
-LEMMAS: dict[str, type] = {"star": Star}
+#: Name in saved files -> class. Its fields are expressions and tuples of them, and a matrix called frame.
+LEMMAS: dict[str, type] = {"star": Star, "basins": Basins}
 
 
 def lemma_literal(lemma: Lemma) -> dict[str, Any]:
@@ -42,7 +43,9 @@ def read_lemma(data: Mapping[str, Any], read: Callable[[str], sp.Expr]) -> Lemma
     kind = LEMMAS.get(data.get("name", "")) if isinstance(data.get("name"), str) else None
     if kind is None or set(data) != {"name", *(field.name for field in fields(kind))}:
         raise SymmetryError("no saved action: an unknown lemma, or one whose data have another shape")
-    lemma: Lemma = kind(**{field.name: _value(data[field.name], read) for field in fields(kind)})
+    values = {field.name: _value(data[field.name], read) for field in fields(kind)}
+    values["frame"] = sp.ImmutableMatrix([list(row) for row in values["frame"]])
+    lemma: Lemma = kind(**values)
     return lemma
 
 
@@ -54,9 +57,7 @@ def _texts(value: Any) -> Any:
 
 def _value(data: Any, read: Callable[[str], sp.Expr]) -> Any:
     if isinstance(data, str):
-        return sp.oo if data == "oo" else read(data)
+        return {"oo": sp.oo, "-oo": -sp.oo}.get(data) or read(data)
     if not isinstance(data, list):
         raise SymmetryError("no saved action: a lemma holds texts, lists of texts and lists of rows")
-    if data and all(isinstance(row, list) for row in data):
-        return sp.ImmutableMatrix([[read(entry) for entry in row] for row in data])
     return tuple(_value(entry, read) for entry in data)

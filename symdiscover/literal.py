@@ -197,7 +197,7 @@ def _plainly_named(symmetry: Symmetry) -> Symmetry:
     coordinates = tuple(renamed[s] for s in chart.coordinates)
     if (lemma := chart.lemma) is not None:
         chart = lemma.chart(symmetry.loss, coordinates, [renamed[s] for s in scratch])
-        return replace(symmetry, chart=chart, reduced=lemma.reduced(coordinates))
+        return replace(symmetry, chart=chart, reduced=lemma.reduced(symmetry.loss, coordinates))
     return replace(
         symmetry,
         chart=replace(

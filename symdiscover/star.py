@@ -78,7 +78,7 @@ class Star:
             self,
         )
 
-    def reduced(self, coordinates: Sequence[sp.Symbol]) -> sp.Expr:
+    def reduced(self, loss: Loss, coordinates: Sequence[sp.Symbol]) -> sp.Expr:
         """The loss in the chart's coordinates."""
         return sp.Add(*[u**2 for u in coordinates]) + self.floor
 

@@ -44,7 +44,7 @@ class Lemma(Protocol):
     def chart(self, loss: Loss, coordinates: Sequence[sp.Symbol], scratch: Sequence[sp.Symbol]) -> Chart:
         """The chart that it speaks of."""
 
-    def reduced(self, coordinates: Sequence[sp.Symbol]) -> sp.Expr:
+    def reduced(self, loss: Loss, coordinates: Sequence[sp.Symbol]) -> sp.Expr:
         """The loss in the chart's coordinates."""
 
     def prove(self, loss: Loss, seconds: float = ...) -> list[Fact]:

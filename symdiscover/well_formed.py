@@ -68,7 +68,7 @@ def _as_the_lemma_says(symmetry: Symmetry) -> None:
     scratch = [symbol for symbol, _ in chart.inverse if symbol not in chart.variables]
     if chart != chart.lemma.chart(symmetry.loss, chart.coordinates, scratch):
         raise SymmetryError(f"the chart is not the one that its lemma, {chart.lemma.name}, speaks of")
-    if symmetry.reduced != chart.lemma.reduced(chart.coordinates):
+    if symmetry.reduced != chart.lemma.reduced(symmetry.loss, chart.coordinates):
         raise SymmetryError(f"the reduced loss is not the one that the lemma {chart.lemma.name} speaks of")
 
 

@@ -74,7 +74,7 @@ def claim(loss: Loss, star: Star) -> Symmetry:
     group = {1: _reflection(), 2: SO(2)}.get(loss.dimension) or O(loss.dimension)
     chart = star.chart(loss, coordinates, scratch)
     kind: Kind = "implicit" if group.basis else "discrete"
-    return Symmetry(loss, group, chart, kind, "ray", star.reduced(coordinates))
+    return Symmetry(loss, group, chart, kind, "ray", star.reduced(loss, coordinates))
 
 
 def _reflection() -> Group:
