@@ -96,7 +96,7 @@ def _parser() -> Parser:
         "--budget", type=seconds, default=30.0, metavar="SECONDS", help="for each function (30)"
     )
     survey.add_argument(
-        "--jobs", type=_jobs, default=os.cpu_count() or 1, metavar="N", help="processes (all)"
+        "--jobs", type=_jobs, default=_processors(), metavar="N", help="processes (one a processor)"
     )
     survey.set_defaults(command=_survey)
 
@@ -134,6 +134,10 @@ def _folder(text: str) -> Path:
     if path.exists() and not path.is_dir():
         raise argparse.ArgumentTypeError(f"{text} is a file")
     return path
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _jobs(text: str) -> int:
@@ -234,7 +238,12 @@ def _survey(options: argparse.Namespace) -> int:
             bar.set_postfix_str(printable(row.name[:40]), refresh=False)
             bar.update()
 
-        rows = survey(collection, options.out, options.budget, options.jobs, begun, progress)
+        try:
+            rows = survey(collection, options.out, options.budget, options.jobs, begun, progress)
+        except KeyboardInterrupt:
+            bar.close()
+            complain(PROGRAM, f"what is done is in {options.out}; the same command goes on from there")
+            raise
     print(summary(rows))
     complain(PROGRAM, f"wrote {options.out / 'survey.md'}")
     return int(bool(false_claims(rows)))

@@ -199,7 +199,7 @@ def _in_float64(
     seed: int,
     deadline: Deadline,
 ) -> _Half:
-    half, claim = _Half(), replace(symmetry, loss=loss)
+    half, claim = _Half(), _about(symmetry, loss)
     starts = torch.tensor(points, dtype=torch.float64)
     elements = action.random((len(points),), generator=torch.Generator().manual_seed(seed))
     images = action(elements, starts).detach()
@@ -230,6 +230,11 @@ def _in_float64(
     return half
 
 
+def _about(symmetry: Symmetry, loss: Loss) -> Symmetry:
+    """The same claim about the loss that is asked about."""
+    return symmetry if symmetry.loss == loss else replace(symmetry, loss=loss)
+
+
 def _conditioned(value: Callable[..., Any], points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """The loss, and how far a relative change of the coordinates moves it: |L| + sum_i |x_i L_i|."""
     points = points.detach().requires_grad_()
@@ -252,7 +257,8 @@ def _allowed(
     """How far rounding may move the loss; where the map has no closed form, `FLOW` and the rounding of the loss."""
     if symmetry.kind not in ("implicit", "numerical"):
         try:
-            return FACTOR * rounding_bound(symmetry, element, point, values)
+            bound = FACTOR * rounding_bound(symmetry, element, point, values)
+            return math.inf if math.isnan(bound) else bound
         except Exception:  # a function or a group whose rounding is not known
             pass
     loss = symmetry.loss
@@ -275,7 +281,7 @@ def _in_digits(
     seed: int,
     deadline: Deadline,
 ) -> _Half:
-    half, claim, undefined = _Half(), replace(symmetry, loss=loss), 0
+    half, claim, undefined = _Half(), _about(symmetry, loss), 0
     for number, point in enumerate(points):
         if deadline.expired:
             half.gaps.append("the time was used up")

@@ -129,7 +129,7 @@ def test_a_flow_is_measured() -> None:
     assert drifting.counterexample is not None and drifting.counterexample["arithmetic"] == "float64"
 
 
-def test_what_cannot_be_run_is_said() -> None:
+def test_what_cannot_be_run_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     proof = certificate("booth")
 
     class Broken:
@@ -139,6 +139,11 @@ def test_what_cannot_be_run_is_said() -> None:
     half = recheck(proof.loss, proof, box(proof.symmetry), action=Broken())  # type: ignore[arg-type]
     assert (half.verdict, half.images) == ("holds", (0, POINTS))
     assert "float64: RuntimeError: no elements today" in half.reason
+    monkeypatch.setattr("symdiscover.recheck.rounding_bound", lambda *_: float("nan"))
+    unknown = recheck(
+        proof.loss, proof, box(proof.symmetry)
+    )  # a bound that is no number allows and supports nothing
+    assert (unknown.verdict, unknown.images) == ("holds", (0, POINTS))
     late = recheck(proof.loss, proof, box(proof.symmetry), seconds=0)
     assert (late.verdict, late.images) == ("not re-checked", (0, 0))
     assert "time" in late.reason
