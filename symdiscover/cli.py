@@ -1,11 +1,14 @@
-"""``symdiscover``: derive, verify, catalogue. Results on stdout, progress on stderr, errors as one sentence."""
+"""``symdiscover``: derive, verify, survey, catalogue. Results on stdout, progress on stderr, errors as one sentence."""
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+import os
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from symdiscover.console import Parser, Progress, complain, output, read_loss, run, seconds
@@ -72,6 +75,31 @@ def _parser() -> Parser:
     verify.add_argument("--budget", type=seconds, default=30.0, metavar="SECONDS", help="for the proof (30)")
     verify.set_defaults(command=_verify)
 
+    survey = commands.add_parser(
+        "survey", help="derive over a whole collection and look at every claim again"
+    )
+    survey.add_argument(
+        "--functions",
+        type=_collection,
+        metavar="FILE.json",
+        help='{"name": {"variables": ["x"], "expression": "x**2", "bounds": [[-1, 1]]}}; the catalogue by default',
+    )
+    survey.add_argument("--only", metavar="name,name", help="these functions alone")
+    survey.add_argument(
+        "--out",
+        type=_folder,
+        default="runs/survey",
+        metavar="DIR",
+        help="where the tables go, and where an interrupted survey goes on (runs/survey)",
+    )
+    survey.add_argument(
+        "--budget", type=seconds, default=30.0, metavar="SECONDS", help="for each function (30)"
+    )
+    survey.add_argument(
+        "--jobs", type=_jobs, default=_processors(), metavar="N", help="processes (one a processor)"
+    )
+    survey.set_defaults(command=_survey)
+
     listing = commands.add_parser("catalogue", help="list the named test functions with their sources")
     listing.add_argument("name", metavar="NAME", nargs="?", help="show one function")
     listing.add_argument("--json", action="store_true", help="print one JSON object")
@@ -86,6 +114,36 @@ def _picture(text: str) -> Any:
             f"a picture ends in {', '.join(PICTURES)}, not {path.suffix or path.name}"
         )
     return path
+
+
+def _collection(text: str) -> dict[str, Any]:
+    from symdiscover.survey import UnreadableCollection, read_collection
+
+    try:
+        return read_collection(text)
+    except UnreadableCollection as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    except (OSError, ValueError) as error:  # a NUL in the name, say
+        raise argparse.ArgumentTypeError(f"{text} cannot be read: {error}") from None
+
+
+def _folder(text: str) -> Path:
+    if "\0" in text or not text.strip():
+        raise argparse.ArgumentTypeError("a folder needs a name")
+    path = Path(text)
+    if path.exists() and not path.is_dir():
+        raise argparse.ArgumentTypeError(f"{text} is a file")
+    return path
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _jobs(text: str) -> int:
+    if not text.strip().isdecimal() or not 1 <= int(text) <= 256:
+        raise argparse.ArgumentTypeError("the number of processes is between 1 and 256")
+    return int(text)
 
 
 def _derive(options: argparse.Namespace) -> int:
@@ -153,6 +211,58 @@ def _verify(options: argparse.Namespace) -> int:
         certificate = verify_file(options.file, options.budget)
     print(certificate)
     return 0
+
+
+def _survey(options: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from symdiscover.survey import Row, catalogue_collection, survey
+    from symdiscover.survey_report import false_claims, printable, summary
+
+    collection = options.functions or catalogue_collection()
+    if options.only is not None:
+        collection = _selected(collection, options.only)
+    with tqdm(
+        total=len(collection),
+        file=sys.stderr,
+        disable=sys.stderr is None,
+        desc="survey",
+        unit="function",
+        leave=False,
+    ) as bar:
+
+        def begun(count: int) -> None:
+            bar.update(count)
+
+        def progress(row: Row) -> None:
+            bar.set_postfix_str(printable(row.name[:40]), refresh=False)
+            bar.update()
+
+        try:
+            rows = survey(collection, options.out, options.budget, options.jobs, begun, progress)
+        except KeyboardInterrupt:
+            bar.close()
+            complain(PROGRAM, f"what is done is in {options.out}; the same command goes on from there")
+            raise
+    print(summary(rows))
+    complain(PROGRAM, f"wrote {options.out / 'survey.md'}")
+    return int(bool(false_claims(rows)))
+
+
+def _selected(collection: Mapping[str, Any], names: str) -> dict[str, Any]:
+    import difflib
+
+    from symdiscover.catalogue import UnknownFunction
+
+    chosen = [name.strip() for name in names.split(",") if name.strip()]
+    for name in chosen:
+        if name not in collection:
+            near = difflib.get_close_matches(name, collection, n=3)
+            hint = f"; did you mean {', '.join(near)}?" if near else ""
+            raise UnknownFunction(f"the collection has no function {name!r}{hint}")
+    if not chosen:
+        raise UnknownFunction("--only names no function")
+    return {name: entry for name, entry in collection.items() if name in chosen}
 
 
 def _catalogue(options: argparse.Namespace) -> int:

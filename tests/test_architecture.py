@@ -34,7 +34,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("symdiscover.routes", "symdiscover.verify"),
     ("symdiscover.derive",),
     ("symdiscover.generate", "symdiscover.action"),
-    ("symdiscover.network",),
+    ("symdiscover.network", "symdiscover.recheck"),
+    ("symdiscover.survey", "symdiscover.survey_pool", "symdiscover.survey_report", "symdiscover._surveyor"),
     ("teleport.objective", "teleport.schedule", "teleport.closed_form"),
     ("teleport.ascent", "teleport.guard", "teleport.transaction"),
     ("teleport.teleporter", "teleport.descend"),
@@ -49,6 +50,8 @@ TORCH = (
     "symdiscover.invariance",
     "symdiscover.plot",
     "symdiscover.network",
+    "symdiscover.recheck",
+    "symdiscover._surveyor",
 )
 # What stands at the end of the line and speaks to people: it may name every package.
 FRONT = ("teleport.cli", "teleport.demo", "teleport.experiments")
