@@ -59,7 +59,7 @@ def _value(e: Any, visit: Callable[[sp.Basic], Array]) -> Array:
     if isinstance(e, Relational):
         return _RELATIONS[e.rel_op](visit(e.lhs), visit(e.rhs))
     if isinstance(e, sp.Expr) and e.is_number:
-        return np.asarray(float(e))
+        return np.asarray(float(e) if e.is_real else np.nan)
     if isinstance(e, sp.Piecewise):
         return np.select([visit(c) for _, c in e.args], [visit(v) for v, _ in e.args], np.nan)
     arguments = [visit(argument) for argument in e.args]

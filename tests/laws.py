@@ -476,12 +476,12 @@ def _composition(subject: Subject, nudge: float = 0.0) -> Verdicts:
 
 
 def _field(subject: Subject, stretch: float = 1.0) -> Verdicts:
-    """d/de a(exp(e xi), x) at e = 0 is the field of sum_k xi_k B_k, pushed forward from the chart: D psi(u) B u."""
+    """d/de a(exp(e xi), x) at e = 0 is the field of sum_k xi_k B_k, pulled back from the chart: (D phi(x))^-1 B u."""
     if not subject.group.dimension:
         return [stretch == 1.0]
     symmetry, chart = subject.symmetry, subject.symmetry.chart
     points, xi = subject.points(), subject.coordinates(POINTS)
-    solved = sp.Matrix(chart.solve(chart.coordinates)).jacobian(chart.coordinates)
+    jacobian = sp.Matrix(chart.forward).jacobian(chart.variables)
     verdicts = []
     for x, direction in zip(points, xi, strict=True):
         zero = torch.zeros((), dtype=torch.float64)
@@ -498,13 +498,8 @@ def _field(subject: Subject, stretch: float = 1.0) -> Verdicts:
                     for t, b in zip(direction.tolist(), subject.group.basis, strict=True))
                 for j in range(subject.dimension)
             ]  # fmt: skip
-            expected = [
-                float(
-                    stretch
-                    * sum(evaluate_digits(solved[i, j], values) * flow[j] for j in range(subject.dimension))
-                )
-                for i in range(subject.dimension)
-            ]
+            turned = mpmath.matrix([[evaluate_digits(e, values) for e in row] for row in jacobian.tolist()])
+            expected = [float(stretch * v) for v in mpmath.lu_solve(turned, mpmath.matrix(flow))]
         error = (velocity - torch.tensor(expected, dtype=torch.float64)).norm()
         verdicts.append(bool(error <= 1e-9 * (velocity.norm() + 1e-12)))
     return verdicts

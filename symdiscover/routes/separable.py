@@ -29,8 +29,8 @@ from symdiscover.symmetry import Kind, Symmetry, coordinate_symbols, unused
 
 order = 60
 
-#: Where basins are looked for: places on each half axis, up to REACH.
-REACH = 600.0
+#: Where basins are looked for: places on each half axis, up to REACH; those nearer than NEAR come first.
+NEAR, REACH = 12.0, 600.0
 _GRID = np.concatenate([np.linspace(0, 12, 2401), np.geomspace(12.005, REACH, 4000)])
 #: Frames that are tried beside the identity, and seconds for one of the searches for a formula.
 FRAMES = 6
@@ -212,7 +212,7 @@ def _unbounded(sides: Sequence[sp.Expr], t: sp.Symbol) -> bool:
 
 
 def _centres(part: sp.Expr, x: sp.Symbol) -> list[sp.Expr]:
-    """Exact numbers at which a function seems to have local minima, the lowest first, of equal ones the nearest to 0."""
+    """Exact numbers at which a function seems to have local minima: near 0 first, then the lowest, then the nearest."""
     places = np.concatenate([-_GRID[:0:-1], _GRID])
     heights = evaluate_floats(part, {x: places}) + np.zeros(len(places))
     inside = heights[1:-1]
@@ -223,7 +223,7 @@ def _centres(part: sp.Expr, x: sp.Symbol) -> list[sp.Expr]:
     ]
     numbers: dict[sp.Expr, None] = {}
     exact = _critical_points(part, x)
-    for _, _, place in found:
+    for *_, place in found:
         near = [c for c in exact if abs(float(c) - place) < 0.02 * (1 + abs(place))]
         short = [tuple_[0] for tuple_ in nearby_numbers([_refined(part, x, place)], 1e-6 * (1 + abs(place)))]
         numbers |= dict.fromkeys([*short, *near])
