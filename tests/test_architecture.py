@@ -36,8 +36,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("symdiscover.generate", "symdiscover.action"),
     ("symdiscover.network",),
     ("teleport.objective", "teleport.schedule", "teleport.closed_form"),
-    ("teleport.ascent", "teleport.guard", "teleport.transaction"),
-    ("teleport.teleporter", "teleport.descend"),
+    ("teleport.ascent", "teleport.level_set", "teleport.guard", "teleport.transaction"),
+    ("teleport.teleporter", "teleport.descend", "teleport.level_set_model"),
     ("teleport.experiments",),
     ("symdiscover.cli", "teleport.cli"),
 )
