@@ -295,9 +295,7 @@ def _is_wrong(subject: Subject, wrong: Callable[[Subject, int], mpmath.matrix | 
 # --- invariance ------------------------------------------------------------------------------------------------------------
 
 
-def _residual(
-    subject: Subject, matrix: mpmath.matrix, point: Sequence[float], digits: int = DIGITS
-) -> float:
+def _residual(subject: Subject, matrix: mpmath.matrix, point: Sequence[float], digits: int = DIGITS) -> float:
     """`exact_residual` of any affine map of the chart coordinates; infinite where it leaves the domain of the loss."""
     try:
         return exact_residual(subject.chart_maps, matrix, point, subject.values, digits)
