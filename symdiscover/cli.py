@@ -56,6 +56,9 @@ def _parser() -> Parser:
     form = derive.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print one JSON object")
     form.add_argument("--latex", action="store_true", help="print the actions in LaTeX")
+    form.add_argument(
+        "--algebra", action="store_true", help="print vector fields, commutator tables and invariants"
+    )
     derive.add_argument(
         "--save",
         type=output,
@@ -161,6 +164,10 @@ def _derive(options: argparse.Namespace) -> int:
         )
         if options.json:
             print(json.dumps(derivation.as_dict(), allow_nan=False))
+        elif options.algebra:
+            from symdiscover.symmetry_algebra import derivation_algebra_text
+
+            print(derivation_algebra_text(derivation))
         else:
             print(_latex(derivation) if options.latex else _described(derivation))
         if not (options.save or options.plot):

@@ -24,6 +24,9 @@ from symdiscover.lie_structure import Structure, labelled
 #: Random points at which `orbit_dimension` takes the rank.
 POINTS = 6
 
+#: Brackets that the summary of an algebra lists.
+LISTED = 12
+
 #: Digits of the numerical rank, and the pivot, in rows scaled to one, below which a row counts as zero.
 DIGITS, TOLERANCE = 50, mpmath.mpf(10) ** -30
 
@@ -57,12 +60,11 @@ class LieAlgebra:
     >>> so3 = LieAlgebra.from_matrices(SO(3).basis)
     >>> so3.name, so3.aliases, so3.killing_signature, so3.derived_series
     ('so(3)', ('su(2)', 'sp(1)'), (0, 3, 0), (3,))
-    >>> print(so3.table())
-    | [·, ·] | e1 | e2 | e3 |
-    |---|---|---|---|
-    | e1 | `0` | `e3` | `-e2` |
-    | e2 | `-e3` | `0` | `e1` |
-    | e3 | `e2` | `-e1` | `0` |
+    >>> print(so3)
+    so(3), dimension 3, semisimple; also su(2), sp(1)
+    derived series 3; lower central series 3; centre 0; radical 0
+    Killing form: 0 positive, 3 negative, 0 zero
+    [e1, e2] = e3; [e1, e3] = -e2; [e2, e3] = e1
     """
 
     names: tuple[str, ...]
@@ -419,8 +421,72 @@ class LieAlgebra:
     def _all_names(self) -> tuple[str, ...]:
         return lie_name.names(self._core)
 
+    @property
+    def structure_type(self) -> str:
+        """The strongest of abelian, nilpotent, solvable, semisimple that holds, or "neither solvable nor semisimple"."""
+        if self.is_abelian:
+            return "abelian"
+        if self.is_solvable:
+            return "nilpotent" if self.is_nilpotent else "solvable"
+        return "semisimple" if self.is_semisimple else "neither solvable nor semisimple"
+
+    def __str__(self) -> str:
+        also = f"; also {', '.join(self.aliases)}" if self.aliases else ""
+        signature = self.killing_signature
+        signs = "signs not decided"
+        if signature is not None:
+            signs = "{} positive, {} negative, {} zero".format(*signature)
+        derived, lower = (
+            " > ".join(map(str, series)) for series in (self.derived_series, self.lower_central_series)
+        )
+        lines = [
+            f"{self.name or 'not identified'}, dimension {self.dimension}, {self.structure_type}{also}",
+            f"derived series {derived}; lower central series {lower}; "
+            f"centre {len(self.centre)}; radical {len(self.radical)}",
+            f"Killing form: {signs}",
+        ]
+        rows, n = self._rows(), self.names
+        pairs = [(i, j) for i, j in itertools.combinations(range(self.dimension), 2) if rows[i][j] != 0]
+        shown = [f"[{n[i]}, {n[j]}] = {rows[i][j]}" for i, j in pairs[:LISTED]]
+        more = [f"and {len(pairs) - LISTED} more"] if len(pairs) > LISTED else []
+        lines.append("; ".join([*shown, *more]) or "all brackets vanish")
+        if self.assumptions:
+            lines.append("where " + ", ".join(f"{e} != 0" for e in self.assumptions))
+        return "\n".join(lines)
+
+    def text_table(self) -> str:
+        """The commutator table as aligned plain text, the row first: the entry is [row, column].
+
+        Examples
+        --------
+        >>> print(LieAlgebra(("e1", "e2"), ((0, 1, 1, sp.Integer(2)),)).text_table())
+        [·, ·] |    e1   e2
+        -------+-----------
+            e1 |     0 2*e2
+            e2 | -2*e2    0
+        """
+        names, corner = list(self.names), "[·, ·]"
+        cells = [names, *([str(e) for e in row] for row in self._rows())]
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        first = max(map(len, (corner, *names)))
+        lines = [
+            f"{head:>{first}} | " + " ".join(f"{e:>{w}}" for e, w in zip(row, widths, strict=True))
+            for head, row in zip((corner, *names), cells, strict=True)
+        ]
+        rule = "-" * (first + 1) + "+" + "-" * (sum(widths) + len(widths))
+        return "\n".join([lines[0], rule, *lines[1:]])
+
     def table(self) -> str:
-        """The commutator table as Markdown, the row first: the entry is [row, column]."""
+        """The commutator table as Markdown, the row first: the entry is [row, column].
+
+        Examples
+        --------
+        >>> print(LieAlgebra(("e1", "e2"), ((0, 1, 1, sp.Integer(2)),)).table())
+        | [·, ·] | e1 | e2 |
+        |---|---|---|
+        | e1 | `0` | `2*e2` |
+        | e2 | `-2*e2` | `0` |
+        """
         names = [name.replace("|", "\\|") for name in self.names]
         lines = [f"| [·, ·] | {' | '.join(names)} |", "|---" * (self.dimension + 1) + "|"]
         for name, row in zip(names, self._rows(), strict=True):

@@ -18,12 +18,16 @@ from typing import TYPE_CHECKING, Any
 from teleport.ascent import AscentSettings as AscentSettings
 from teleport.ascent import ascend as ascend
 from teleport.ascent_result import Ascent as Ascent
+from teleport.ascent_result import LevelSetAscent as LevelSetAscent
 from teleport.closed_form import Optimum as Optimum
 from teleport.closed_form import closed_form as closed_form
 from teleport.closed_form import maximise_circle as maximise_circle
 from teleport.closed_form import scaling_optimum as scaling_optimum
 from teleport.closed_form import teleport_circle as teleport_circle
 from teleport.descend import descend as descend
+from teleport.level_set import LevelSetSettings as LevelSetSettings
+from teleport.level_set import level_set_ascent as level_set_ascent
+from teleport.level_set_model import level_set_teleport as level_set_teleport
 from teleport.objective import gradient_norm as gradient_norm
 from teleport.objective import loss_after_step as loss_after_step
 from teleport.paper import PaperSettings as PaperSettings
@@ -51,6 +55,8 @@ __all__ = [
     "Ascent",
     "AscentSettings",
     "Clock",
+    "LevelSetAscent",
+    "LevelSetSettings",
     "Move",
     "Optimum",
     "PaperSettings",
@@ -66,6 +72,8 @@ __all__ = [
     "every",
     "first",
     "gradient_norm",
+    "level_set_ascent",
+    "level_set_teleport",
     "loss_after_step",
     "maximise_circle",
     "never",

@@ -21,6 +21,8 @@ REASONS = (
     "zero gradient",
     "not finite",
     "no continuous direction",
+    "already stationary on the level set",
+    "no larger gradient within the tolerance",
 )
 MOVES = 6
 CODE = {reason: code for code, reason in enumerate(REASONS)}
@@ -77,6 +79,30 @@ class Ascent:
         """Why the search ended, in words; for a batch one for each row, flattened."""
         reasons = tuple(REASONS[code] for code in self.code.flatten().tolist())
         return reasons if self.code.ndim else reasons[0]
+
+
+@dataclass(frozen=True)
+class LevelSetAscent(Ascent):
+    """What an ascent within a level set found: an `Ascent` in ‖∇L‖² whose element is the displacement.
+
+    `element` is (..., n), zero where the point did not move, and `radius` its length.
+
+    Parameters
+    ----------
+    loss_before, loss_after:
+        (...,), the loss at the given point and at `point`.
+    hessian_products:
+        Hessian-vector products, per point; each counts two gradients, the gradient that it starts from one.
+    """
+
+    loss_before: Tensor
+    loss_after: Tensor
+    hessian_products: int
+
+    @property
+    def loss_change(self) -> Tensor:
+        """L after - L before, (...,): negative where the loss fell, else at most the tolerance."""
+        return self.loss_after - self.loss_before
 
 
 def check_steps(steps: int) -> None:

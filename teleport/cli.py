@@ -74,11 +74,22 @@ def _parser() -> Parser:
     add("--teleport-at", type=_steps, metavar="T,T", help="after so many steps")
     add(
         "--mode",
-        choices=("exact", "paper"),
-        help="the best point of the orbit (default), or the published ascent",
+        choices=("exact", "paper", "level-set"),
+        help="the best point of the orbit (default), the published ascent, or an ascent within the level set, "
+        "which needs no symmetry and may lower the loss",
     )
-    add("--ascent-lr", type=_positive, metavar="RATE", help="of the published ascent over the angle (0.1)")
-    add("--ascent-steps", type=_count, metavar="N", help="of the ascent, where there is one (10)")
+    add(
+        "--ascent-lr",
+        type=_positive,
+        metavar="RATE",
+        help="of the published ascent over the angle, or the first step size in the level set (0.1)",
+    )
+    add(
+        "--ascent-steps",
+        type=_count,
+        metavar="N",
+        help="of the ascent, where there is one (10; in the level set 50)",
+    )
     add(
         "--radius",
         type=_positive,
@@ -153,7 +164,8 @@ def _run(options: argparse.Namespace) -> int:
     schedule = _schedule(options)
     loss, start = _problem(options)
     _check_pictures(options, loss)
-    action = None if schedule is None else _action(loss, options)
+    needs_action = schedule is not None and options.mode != "level-set"
+    action = _action(loss, options) if needs_action else None
     path = descend(
         to_torch(loss) if action is None else action.loss,
         start,
@@ -191,7 +203,11 @@ def _schedule(options: argparse.Namespace) -> Schedule | None:
                 f"{given[0]} is about teleports: say when, by --teleport-every or --teleport-at"
             )
         return None
-    unused = {"exact": ("--ascent-lr", "--seed"), "paper": ("--radius",)}[options.mode or "exact"]
+    unused = {
+        "exact": ("--ascent-lr", "--seed"),
+        "paper": ("--radius",),
+        "level-set": ("--seed", "--budget"),
+    }[options.mode or "exact"]
     for name in unused:
         if name in given:
             raise ExpressionError(f"{name} means nothing with --mode {options.mode or 'exact'}")
@@ -288,8 +304,12 @@ def _action(loss: Loss, options: argparse.Namespace) -> Action:
 
 def _search(options: argparse.Namespace, action: Action | None) -> Search:
     from teleport.ascent import AscentSettings
+    from teleport.level_set import LevelSetSettings
     from teleport.paper import PaperSettings
 
+    if options.mode == "level-set":
+        rho, steps = options.ascent_lr or 0.1, options.ascent_steps or 50
+        return LevelSetSettings(steps=steps, rho=rho, radius=options.radius)
     steps = options.ascent_steps or 10
     if options.mode == "paper":
         return PaperSettings(steps=steps, lr=options.ascent_lr or 0.1)
@@ -332,6 +352,11 @@ def _summary(path: Trajectory, action: Action | None, loss: Loss) -> str:
     lines = []
     if action is not None:
         lines.append(f"{action.group.name} ({action.status}) moves points along their level sets")
+    elif path.settings["teleport"] is not None:
+        lines.append(
+            "within the level set (approximate): the loss may fall, and rise by at most the tolerance"
+        )
+    if path.settings["teleport"] is not None:
         lines += _table(path.teleports)
     work = round(sum(record.gradient_equivalents for record in path.teleports))
     cost = f"{path.gradients} gradients" + (f" and {work} for the teleports" if path.teleports else "")

@@ -18,6 +18,7 @@ from torch import Tensor
 from symdiscover.errors import Diverged, SymmetryError
 from teleport.ascent import AscentSettings
 from teleport.ascent_result import REASONS
+from teleport.level_set import Displacement, LevelSetSettings
 from teleport.paper import PaperSettings
 from teleport.point_action import PointAction
 from teleport.point_teleport import (
@@ -84,17 +85,20 @@ def descend(
     optimizer:
         "gd", "adagrad", or a function from a list of parameters to a `torch.optim.Optimizer`; one that needs
         a closure, as L-BFGS does, gets it. Only single starts where rows would not stay independent.
+    action:
+        Of a symmetry of the loss; None without teleports and for `LevelSetSettings`, which need no symmetry.
     schedule:
         Asked with ``Clock(step=t, epoch=t)``: every step sees the whole loss, so it is an epoch.
     teleport:
         "exact" for the optimum of the orbit where a closed form is known, "paper" for the published ascent,
-        `AscentSettings` or `PaperSettings`, or any function (action, point, generator) -> `Ascent`.
+        `AscentSettings` or `PaperSettings`, or any function (action, point, generator) -> `Ascent`;
+        `LevelSetSettings` for an ascent within the level set, whose invariance is approximate.
     guard:
         Accept a teleport only where one trial step of the optimizer from there ends no higher than without
         it. A refused one is tried again with half the radius, where the search has one.
     tolerance:
         Relative change of the loss that a teleport may cause. None means rounding: a multiple of the rounding
-        unit times |L| + Σ|x_i ∂_iL|.
+        unit times |L| + Σ|x_i ∂_iL|. `LevelSetSettings` have a tolerance of their own.
     seed:
         For the random angles of "paper"; or a generator.
     on_failure:
@@ -119,7 +123,9 @@ def descend(
     >>> path.losses
     tensor([5.0000, 1.2500, 0.3125])
     """
-    _check(loss_fn, start, steps, action, schedule, tolerance, on_failure)
+    _check(loss_fn, start, steps, action, schedule, teleport, tolerance, on_failure)
+    if isinstance(teleport, LevelSetSettings) and schedule is not never:
+        action = Displacement(loss_fn, start.shape[-1])
     point = torch.nn.Parameter(start.detach().clone())
     stepper = _optimizer(optimizer, lr, point, teleports=action is not None)
     search = _search(teleport, action, point.detach()) if schedule is not never else None
@@ -184,6 +190,7 @@ def _check(
     steps: int,
     action: PointAction | None,
     schedule: Schedule,
+    teleport: str | Search,
     tolerance: float | None,
     on_failure: str,
 ) -> None:
@@ -199,8 +206,14 @@ def _check(
         raise SymmetryError(f'on_failure is "skip" or "raise", not {on_failure!r}')
     if tolerance is not None and not tolerance >= 0:
         raise SymmetryError(f"the tolerance must not be negative, but is {tolerance!r}")
-    if action is None and schedule is not never:
-        raise SymmetryError("a schedule of teleports needs an action to teleport by: give action=")
+    free = isinstance(teleport, LevelSetSettings)
+    if action is None and schedule is not never and not free:
+        raise SymmetryError(
+            "a schedule of teleports needs an action to teleport by: give action=, or teleport=LevelSetSettings()"
+        )
+    if free and (action is not None or tolerance is not None):
+        name, instead = ("action", "leave it out") if action is not None else ("tolerance", "set theirs")
+        raise SymmetryError(f"LevelSetSettings take no {name} of descend: {instead}")
     with torch.no_grad():
         shape = loss_fn(start).shape
     if shape != start.shape[:-1]:
@@ -275,7 +288,7 @@ def _raise(record: TeleportRecord) -> None:
 
 
 def _describe(search: Search) -> dict[str, Any] | str:
-    if not isinstance(search, AscentSettings | PaperSettings):
+    if not isinstance(search, AscentSettings | PaperSettings | LevelSetSettings):
         return getattr(search, "__name__", repr(search))
     table = {item.name: getattr(search, item.name) for item in fields(search)}
     if "objective" in table:

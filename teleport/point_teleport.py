@@ -1,7 +1,8 @@
 """One teleport of a point or a batch of points: search, check, guard. Nothing is changed here.
 
-A row is moved only if the search moved it, its loss is the same to rounding, and, with a guard, one trial
-step of the optimizer from there ends no higher than one from where it stands.
+A row is moved only if the search moved it, its loss is the same to rounding or, after a search within the level
+set, has not risen beyond the tolerance of that search, and, with a guard, one trial step of the optimizer from
+there ends no higher than one from where it stands.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from torch.linalg import LinAlgError  # type: ignore[attr-defined]
 from symdiscover.errors import OutsideDomain
 from teleport.ascent import AscentSettings
 from teleport.ascent_result import Ascent
+from teleport.level_set import LevelSetSettings
 from teleport.point_action import PointAction
 from teleport.trajectory import TeleportRecord
 
@@ -76,7 +78,7 @@ def teleport_point(
     step:
         For the record.
     tolerance:
-        Relative change of the loss that is allowed; None means rounding.
+        Relative change of the loss that is allowed; None means rounding. `LevelSetSettings` have their own.
     optimizer:
         Guard with one step of it, on a copy. A refused row is tried again with half the radius where the
         search has one.
@@ -107,7 +109,7 @@ def teleport_point(
         moved = evaluate(loss_fn, found.point)
         evaluations, work = evaluations + found.evaluations, work + found.gradient_equivalents + 1
         change = torch.where(accepted, change, (moved.loss - here.loss).abs())
-        same = (moved.loss - here.loss).abs() <= allowance(here, moved, tolerance)
+        same = _same(search, here, moved, tolerance)
         helps = torch.ones_like(same)
         if optimizer is not None and plain is not None:
             helps, work = trial_loss(optimizer, loss_fn, moved) <= plain, work + 1
@@ -120,7 +122,7 @@ def teleport_point(
         )
         element = torch.where(_rows(take, element), found.element, element)
         radius, accepted = torch.where(take, found.radius, radius), accepted | take
-        if not isinstance(search, AscentSettings) or not bool(refused.any()):
+        if not isinstance(search, AscentSettings | LevelSetSettings) or not bool(refused.any()):
             break
         search = replace(search, radius=torch.where(refused, found.radius / 2, 1.0))
 
@@ -158,6 +160,13 @@ def _reasons(known: list[str], found: Ascent, same: Tensor, helps: Tensor, settl
         else:
             reasons.append(NO_HELP if equal else LOSS_CHANGED)
     return reasons
+
+
+def _same(search: Search, here: State, there: State, tolerance: float | None) -> Tensor:
+    """Whether the loss is as it was, as far as the kind of search allows."""
+    if isinstance(search, LevelSetSettings):
+        return search.keeps(here.loss, there.loss)
+    return (there.loss - here.loss).abs() <= allowance(here, there, tolerance)
 
 
 def allowance(here: State, there: State, tolerance: float | None) -> Tensor:

@@ -37,8 +37,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("symdiscover.network", "symdiscover.recheck"),
     ("symdiscover.survey", "symdiscover.survey_pool", "symdiscover.survey_report", "symdiscover._surveyor"),
     ("teleport.objective", "teleport.schedule", "teleport.closed_form"),
-    ("teleport.ascent", "teleport.guard", "teleport.transaction"),
-    ("teleport.teleporter", "teleport.descend"),
+    ("teleport.ascent", "teleport.level_set", "teleport.guard", "teleport.transaction"),
+    ("teleport.teleporter", "teleport.descend", "teleport.level_set_model"),
     ("teleport.experiments",),
     ("symdiscover.cli", "teleport.cli"),
 )

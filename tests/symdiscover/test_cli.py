@@ -149,6 +149,24 @@ def test_what_is_shown_to_people(capsys: Capture) -> None:
     assert capsys.readouterr().out == "$\\text{no symmetry in the families tried}$\n"
 
 
+def test_the_algebra_of_every_continuous_symmetry(capsys: Capture) -> None:
+    assert main(["derive", "x**2 + 4*y**2 + 9*z**2", "--algebra"]) == 0
+    shown = capsys.readouterr().out
+    for part in (
+        "X1 = -2*y*d/dx + x/2*d/dy",
+        "so(3)",
+        "orbit dimension 2 of 2",
+        "[·, ·] | ",
+        "centre 0",
+        "Killing form",
+    ):
+        assert part in shown
+    assert main(["derive", "x**2 + 4*y**2 + 9*z**2"]) == 0
+    assert "[·, ·]" not in capsys.readouterr().out
+    assert main(["derive", "x**5*y + sin(x) + exp(x*y**2)", "--algebra"]) == 0
+    assert capsys.readouterr().out.endswith("no continuous symmetry in the families tried\n")
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -176,6 +194,7 @@ def test_what_is_shown_to_people(capsys: Capture) -> None:
         (["x", "--budget", "nan"], "budget"),
         (["x", "--budget", "soon"], "number"),
         (["x", "--json", "--latex"], "not allowed with"),
+        (["x", "--json", "--algebra"], "not allowed with"),
         (["x", "--colour"], "unrecognized"),
         (["x", "y"], "unrecognized"),
         ([], "required: EXPR"),

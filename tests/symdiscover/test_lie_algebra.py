@@ -811,6 +811,60 @@ def test_tables() -> None:
     assert LieAlgebra.from_matrices(O(2, 1).basis).latex_table() != latex
 
 
+def test_the_text_table_is_aligned_and_antisymmetric() -> None:
+    algebra = LieAlgebra.from_matrices(sl(2), names=("E", "F", "H"))
+    assert algebra.text_table() == "\n".join(
+        [
+            "[·, ·] |   E    F    H",
+            "-------+--------------",
+            "     E |   0    H -2*E",
+            "     F |  -H    0  2*F",
+            "     H | 2*E -2*F    0",
+        ]
+    )
+    wide = LieAlgebra.from_matrices([a * m for m in AFF1], names=("a long name", "T")).text_table()
+    assert len({len(line) for line in wide.splitlines()}) == 1 and "a long name | " in wide
+    plain = LieAlgebra.from_matrices(AFF1, names=("a long name", "T")).text_table()
+    assert "T*a" in wide and "T*a" not in plain
+
+
+SUMMARIES = {
+    "so(3)": (SO(3).basis, "semisimple", "3", "3", 0, 0, (0, 3, 0)),
+    "h_3": (heisenberg(1), "nilpotent", "3 > 1 > 0", "3 > 1 > 0", 1, 3, (0, 0, 3)),
+    "aff(1)": (AFF1, "solvable", "2 > 1 > 0", "2 > 1", 0, 2, (1, 0, 1)),
+    "R^2": (translations(2), "abelian", "2 > 0", "2 > 0", 2, 2, (0, 0, 2)),
+    "gl(2,R)": (GL(2).basis, "neither solvable nor semisimple", "4 > 3", "4 > 3", 1, 1, (2, 1, 1)),
+}
+
+
+def summary_holds(algebra: LieAlgebra, name: str) -> bool:
+    _, kind, derived, lower, centre, radical, (p, q, r) = SUMMARIES[name]
+    head, series, killing, *_ = str(algebra).splitlines()
+    return (
+        head.startswith(f"{name}, dimension {algebra.dimension}, {kind}")
+        and series
+        == f"derived series {derived}; lower central series {lower}; centre {centre}; radical {radical}"
+        and killing == f"Killing form: {p} positive, {q} negative, {r} zero"
+    )
+
+
+@pytest.mark.parametrize("name", SUMMARIES)
+def test_the_summary_says_name_series_centre_and_signature(name) -> None:
+    algebras = {key: LieAlgebra.from_matrices(row[0]) for key, row in SUMMARIES.items()}
+    assert [key for key, algebra in algebras.items() if summary_holds(algebra, name)] == [name]
+
+
+def test_the_summary_lists_brackets_and_assumptions() -> None:
+    assert str(LieAlgebra.from_matrices(translations(2))).endswith("all brackets vanish")
+    assert str(LieAlgebra.from_matrices(AFF1)).splitlines()[-1] == "[e1, e2] = e2"
+    large = str(LieAlgebra.from_matrices(sl(3)))
+    assert large.count("] = ") == 12 and large.endswith(" more")
+    assumed = LieAlgebra.from_matrices([unit(2, 0, 1), (a - b) * unit(2, 0, 0)])
+    assert str(assumed).splitlines()[-1] == "where a - b != 0"
+    nameless = LieAlgebra.from_matrices([affine_matrix(sp.diag(1, 2, 5), [0, 0, 0]), *translations(3)])
+    assert str(nameless).startswith("not identified, dimension 4, solvable\n")
+
+
 def test_values_survive_pickling_and_compare_by_structure() -> None:
     for basis in (metric(1, a, sp.sqrt(2)), SO(3).basis):
         algebra = LieAlgebra.from_matrices(basis)
