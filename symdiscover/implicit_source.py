@@ -32,6 +32,10 @@ class Writer(Protocol):
         """The first lines of a function."""
 
 
+#: Halvings that find a root to the last bits: of a finite interval, and where doublings come first.
+HALVINGS = (64, 120)
+
+
 @dataclass(frozen=True)
 class ImplicitInverse:
     """`inverse_chart` as text, and the generated functions that it calls."""
@@ -78,9 +82,8 @@ def implicit_inverse(chart: Chart, writer: Writer) -> ImplicitInverse:
         lines.append(
             f"low, high = (as_like(end, {listed(known[:1])}) for end in {writer.call(f'ends_{t}', listed(known))})"
         )
-        lines.append(
-            f"{writer.names[symbol]} = root(lambda {t}: {writer.call(name, listed([step.unknown, *known]))}, low, high)"
-        )
+        gap = f"lambda {t}: {writer.call(name, listed([step.unknown, *known]))}"
+        lines.append(f"{writer.names[symbol]} = root({gap}, low, high, {HALVINGS[step.high == sp.oo]})")
         known.append(symbol)
     flush()
     body = "\n    ".join([*lines, f"return {listed(chart.variables)},"])

@@ -222,8 +222,7 @@ def _entries(matrix: sp.Matrix) -> list[list[Any]]:
 
 def _step_texts(step: sp.Expr | Root) -> list[str]:
     """A step of the inverse: its expression; of a root t, function, value, and the ends between which t lies."""
-    parts = (step.function, step.target, step.low, step.high) if isinstance(step, Root) else (step,)
-    return [str(part) for part in parts]
+    return [str(part) for part in (step.parts if isinstance(step, Root) else (step,))]
 
 
 class _Claim:

@@ -46,10 +46,14 @@ class Root:
     high: sp.Expr
 
     @property
+    def parts(self) -> tuple[sp.Expr, ...]:
+        """Function, target and ends."""
+        return self.function, self.target, self.low, self.high
+
+    @property
     def free_symbols(self) -> set[sp.Symbol]:
         """The symbols on which the root depends."""
-        parts = (self.function, self.target, self.low, self.high)
-        return set().union(*(part.free_symbols for part in parts)) - {self.unknown}
+        return set().union(*(part.free_symbols for part in self.parts)) - {self.unknown}
 
     @property
     def slope(self) -> sp.Expr:
@@ -59,8 +63,7 @@ class Root:
     def xreplace(self, rule: Mapping[sp.Basic, sp.Basic]) -> Root:
         """The root with its symbols replaced, t excepted."""
         kept = {old: new for old, new in rule.items() if old != self.unknown}
-        parts = (self.function, self.target, self.low, self.high)
-        return Root(self.unknown, *(part.xreplace(kept) for part in parts))
+        return Root(self.unknown, *(part.xreplace(kept) for part in self.parts))
 
     def digits(self, values: Mapping[sp.Symbol, Any]) -> Any:
         """The root in the working precision of mpmath.

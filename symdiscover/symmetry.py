@@ -264,12 +264,12 @@ def shortest(expression: sp.Expr) -> sp.Expr:
     expanded = sp.expand(expression)
     turns = sorted(expanded.atoms(sp.sin, sp.cos, sp.sinh, sp.cosh), key=str)
     forms = [expression, expanded, sp.collect(expanded, turns), sp.factor_terms(expanded)]
-    return min(map(_rebuilt, forms), key=lambda form: form.count_ops())
+    return min(map(rebuilt, forms), key=lambda form: form.count_ops())
 
 
-def _rebuilt(expression: sp.Expr) -> sp.Expr:
+def rebuilt(expression: sp.Basic) -> sp.Basic:
     """The expression as SymPy evaluates it, and so as it comes back from another process: 2*(x + y) is 2*x + 2*y."""
-    return expression.func(*map(_rebuilt, expression.args)) if expression.args else expression
+    return expression.func(*map(rebuilt, expression.args)) if expression.args else expression
 
 
 def unused(parameters: Sequence[sp.Symbol], loss: Loss) -> tuple[sp.Symbol, ...]:

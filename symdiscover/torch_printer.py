@@ -167,14 +167,14 @@ def polar_angle(y, x):
     return torch.atan2(torch.where(origin, 0, y), torch.where(origin, 1, x))
 ''',
     "root": '''
-def root(gap, low, high):
+def root(gap, low, high, halvings):
     """The t in (low, high) at which an increasing function is 0; gap(t) is the function and its derivative there.
 
     Halvings find t; two of Newton's steps carry the derivatives up to the third order. Where the function is NaN, so is t.
     """
     bottom, top = low.detach(), high.detach()
     with torch.no_grad():
-        for _ in range(120 if bool(torch.isinf(top).any()) else 64):  # an infinite end is found by doublings
+        for _ in range(halvings):  # an infinite end is first found by doublings
             middle = torch.where(torch.isinf(top), 2 * bottom + 1, bottom + (top - bottom) / 2)
             below = gap(middle)[0] < 0
             bottom, top = torch.where(below, middle, bottom), torch.where(below, top, middle)

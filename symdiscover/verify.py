@@ -295,26 +295,11 @@ def _closed_form_identities(symmetry: Symmetry) -> Iterator[_Step]:
     group, parameters, images = symmetry.group, symmetry.parameters, symmetry.map
     if images is None:
         return
-    if parameters:
-        at_identity = dict.fromkeys(parameters, sp.Integer(0))
-        yield (
-            "identity",
-            "a(e, x) = x",
-            [
-                image.xreplace(at_identity) - variable
-                for image, variable in zip(images, symmetry.loss.variables, strict=True)
-            ],
-        )
     matrix = symmetry.closed_matrix()
-    if matrix is None or symmetry != Symmetry(
-        symmetry.loss,
-        group,
-        symmetry.chart,
-        symmetry.kind,
-        symmetry.route,
-        symmetry.reduced,
-        note=symmetry.note,
-    ):
+    own = matrix is not None and symmetry == _written_out(symmetry)
+    if parameters:
+        yield _at_identity(symmetry, images, matrix if own else None)
+    if not own or matrix is None:
         moved = dict(zip(symmetry.loss.variables, images, strict=True))
         yield (
             "map",
@@ -337,6 +322,32 @@ def _closed_form_identities(symmetry: Symmetry) -> Iterator[_Step]:
                 for entry in sp.diff(factor, t) - generator * factor
             ],
         )
+
+
+def _written_out(symmetry: Symmetry) -> Symmetry:
+    """The same claim with the map that its group and chart give."""
+    return Symmetry(
+        symmetry.loss, symmetry.group, symmetry.chart, symmetry.kind, symmetry.route, symmetry.reduced,
+        note=symmetry.note,
+    )  # fmt: skip
+
+
+def _at_identity(symmetry: Symmetry, images: Sequence[sp.Expr], matrix: sp.Matrix | None) -> _Step:
+    """The map at zero parameters; with a lemma, for which psi(phi(x)) = x, the matrix there says enough."""
+    at_identity = dict.fromkeys(symmetry.parameters, sp.Integer(0))
+    if symmetry.chart.lemma is not None and matrix is not None:
+        difference = matrix.xreplace(at_identity) - sp.eye(matrix.rows)
+        return (
+            "identity",
+            "the matrix at zero parameters is 1, hence a(e, x) = psi(phi(x)) = x",
+            list(difference),
+        )
+    variables = symmetry.loss.variables
+    return (
+        "identity",
+        "a(e, x) = x",
+        [image.xreplace(at_identity) - x for image, x in zip(images, variables, strict=True)],
+    )
 
 
 def _map_identities(symmetry: Symmetry) -> Iterator[_Step]:

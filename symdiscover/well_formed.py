@@ -10,7 +10,7 @@ from symdiscover.errors import SymmetryError
 from symdiscover.group import Group
 from symdiscover.normal_form import is_zero
 from symdiscover.root import Root
-from symdiscover.symmetry import Symmetry
+from symdiscover.symmetry import Chart, Symmetry, rebuilt
 
 
 def check_well_formed(symmetry: Symmetry) -> None:
@@ -66,10 +66,17 @@ def _as_the_lemma_says(symmetry: Symmetry) -> None:
     if chart.lemma is None:
         return
     scratch = [symbol for symbol, _ in chart.inverse if symbol not in chart.variables]
-    if chart != chart.lemma.chart(symmetry.loss, chart.coordinates, scratch):
+    expected = chart.lemma.chart(symmetry.loss, chart.coordinates, scratch)
+    if _rebuilt(chart) != _rebuilt(expected):
         raise SymmetryError(f"the chart is not the one that its lemma, {chart.lemma.name}, speaks of")
     if symmetry.reduced != chart.lemma.reduced(symmetry.loss, chart.coordinates):
         raise SymmetryError(f"the reduced loss is not the one that the lemma {chart.lemma.name} speaks of")
+
+
+def _rebuilt(chart: Chart) -> list[sp.Basic]:
+    """All expressions of a chart as SymPy evaluates them: what comes from another process was evaluated once more."""
+    steps = [part for _, step in chart.inverse for part in (step.parts if isinstance(step, Root) else [step])]
+    return [rebuilt(rebuilt(e)) for e in (*chart.forward, *steps, *chart.conditions)]
 
 
 def _well_named(symmetry: Symmetry) -> None:

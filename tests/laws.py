@@ -17,16 +17,19 @@ from functools import cache, cached_property
 from typing import Any
 
 import mpmath
+import numpy as np
 import sympy as sp
 import torch
 
 import symdiscover as sd
 from symdiscover import Certificate, Chart, Group, Loss, Symmetry, catalogue
 from symdiscover.action import Action
+from symdiscover.floats import evaluate_floats
 from symdiscover.identity import decide_zero
 from symdiscover.invariance import exact_residual, rounding_bound, tracked_image
 from symdiscover.rounding import Tracked, evaluate_digits
 from symdiscover.source import action_source
+from symdiscover.star import Star
 
 #: Functions of the catalogue, with the size of families, that together have every kind of element, chart and route.
 DEFAULT = (
@@ -98,12 +101,29 @@ class Subject:
         """Random points (count, n) of a size, at which the loss is finite and, in float64, not flat."""
         draw = torch.Generator().manual_seed(int(size) + 7)
         points = size * torch.randn(20 * count, self.dimension, generator=draw, dtype=torch.float64)
+        if self.symmetry.chart.conditions:
+            points = self._inside(points)
         points.requires_grad_()
         loss = self.action.loss(points)
         (slope,) = torch.autograd.grad(loss.sum(), points)
         return points.detach()[torch.isfinite(loss) & (loss.abs() > 1e-290) & (slope.norm(dim=-1) > 0)][
             :count
         ]
+
+    def _inside(self, points: torch.Tensor) -> torch.Tensor:
+        """The points for which the chart's conditions hold; around the centre of a lemma, drawn together until they do."""
+        chart = self.symmetry.chart
+        if chart.lemma is not None:
+            star = isinstance(chart.lemma, Star)
+            centres = [float(c) for c in (chart.lemma.centre if star else chart.lemma.centres)]
+            back = torch.tensor(np.array(chart.lemma.frame.inv().tolist(), dtype=float))
+            shrinks = torch.logspace(0, -5, len(points), dtype=torch.float64)[:, None]
+            y = shrinks * points / points.abs().amax(dim=0) * (float(chart.lemma.far) if star else 50)
+            points = torch.tensor(centres) + y @ back.T if star else (torch.tensor(centres) + y) @ back.T
+        values = {s: self.values[s.name] for s in self.symmetry.loss.constants}
+        values |= {x: points[:, k].numpy() for k, x in enumerate(chart.variables)}
+        holds = np.logical_and.reduce([evaluate_floats(c, values) for c in chart.conditions])
+        return points[torch.from_numpy(holds)]
 
     def coordinates(self, count: int) -> torch.Tensor:
         """Lie-algebra coordinates (count, dimension) between 0.2 and 0.6 in size: not small, and exp(xi) far from overflow."""
