@@ -9,10 +9,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import sympy as sp
 
-from symdiscover.box import bounds_on
+from symdiscover.box import bounds_on, is_positive
+from symdiscover.continuity import is_continuous
 from symdiscover.errors import OutsideDomain, SymmetryError
 from symdiscover.growth import grows
 from symdiscover.identity import decide_zero
@@ -204,14 +206,73 @@ class Basins:
             for sign, formula in zip((1, -1), formulas, strict=False):
                 t, x = sp.Symbol("t", positive=True), loss.variables[i]
                 root = sp.sqrt(self.beside(loss, i, sign, t))
-                if not undoes(formula.xreplace({x: root}), t):
+                if not undoes(formula.xreplace({x: root}), t, self.width(i, sign)):
                     return False
         return True
 
 
-def undoes(expression: sp.Expr, t: sp.Symbol) -> bool:
-    """Whether an expression in t > 0 is t itself."""
-    return decide_zero(sp.powdenest(expression, force=False) - t, seconds=3).status == "proved"
+def undoes(expression: sp.Expr, t: sp.Symbol, width: sp.Expr) -> bool:
+    """Whether an expression in t is t itself on (0, width).
+
+    Examples
+    --------
+    >>> t = sp.Symbol("t", positive=True)
+    >>> undoes(sp.acos(sp.cos(t)), t, sp.Integer(3)), undoes(sp.acos(sp.cos(t)), t, sp.Integer(4))
+    (True, False)
+    """
+    return decide_zero(sp.powdenest(resolved(expression, t, width)) - t, seconds=2).status == "proved"
+
+
+def resolved(expression: sp.Expr, t: sp.Symbol, width: sp.Expr) -> sp.Expr:
+    """The expression with |a| and the inverses of periodic functions replaced by what they are for t in (0, width).
+
+    Examples
+    --------
+    >>> t = sp.Symbol("t", positive=True)
+    >>> resolved(sp.Abs(5 - t) + sp.sqrt((t - 9)**2), t, sp.Integer(5))
+    14 - 2*t
+    """
+
+    def between(e: sp.Expr, low: sp.Expr, high: sp.Expr) -> bool:
+        return _is_nonnegative(e - low, t, width) and _is_nonnegative(high - e, t, width)
+
+    def plain(e: Any) -> Any:
+        if not e.args or not e.has(t):
+            return e
+        e = e.func(*map(plain, e.args))
+        if isinstance(e, sp.Abs):
+            a = e.args[0]
+            return a if _is_nonnegative(a, t, width) else -a if _is_nonnegative(-a, t, width) else e
+        for outer, inner, low, high in _BRANCHES:
+            if isinstance(e, outer) and isinstance(e.args[0], inner):
+                (angle,) = e.args[0].args
+                return angle if between(angle, low, high) else e
+        return e
+
+    result: sp.Expr = plain(expression)
+    return result
+
+
+#: Outer function, inner function, and where they undo each other.
+_BRANCHES: tuple[tuple[Any, Any, sp.Expr, sp.Expr], ...] = (
+    (sp.acos, sp.cos, sp.Integer(0), sp.pi),
+    (sp.asin, sp.sin, -sp.pi / 2, sp.pi / 2),
+    (sp.atan, sp.tan, -sp.pi / 2, sp.pi / 2),
+    (sp.acosh, sp.cosh, sp.Integer(0), sp.oo),
+)
+
+
+def _is_nonnegative(e: sp.Expr, t: sp.Symbol, width: sp.Expr) -> bool:
+    """Whether it is proved that an expression is not negative for t in (0, width)."""
+    if e == sp.oo or e.is_nonnegative or sp.expand(e).is_nonnegative:
+        return True
+    if width == sp.oo or e.free_symbols != {t}:
+        return False
+    at_zero = e.subs(t, 0)
+    rising = at_zero.is_nonnegative and rises(e - at_zero, t, width, 0.5)
+    end = e.subs(t, width)
+    falling = end.is_nonnegative and rises(-e, t, width, 0.5)
+    return bool(rising or falling or is_positive(e, {t: (0.0, float(width) * (1 + 1e-15))}, 0.5))
 
 
 def rises(function: sp.Expr, t: sp.Symbol, width: sp.Expr, seconds: float = 3.0) -> bool:
@@ -222,11 +283,16 @@ def rises(function: sp.Expr, t: sp.Symbol, width: sp.Expr, seconds: float = 3.0)
     >>> t = sp.Symbol("t", positive=True)
     >>> rises(t**4 - t**3 + t**2, t, sp.oo), rises(t**2 - sp.cos(t), t, sp.Integer(2)), rises(t**3 - t, t, sp.oo)
     (True, True, False)
+    >>> rises(sp.tan(t), t, sp.Integer(1)), rises(sp.tan(t), t, sp.Integer(2))  # a pole lies between
+    (True, False)
     """
+    if function.has(sp.floor, sp.ceiling, sp.sign, sp.Heaviside, sp.Piecewise):
+        return False  # it may jump
+    function = resolved(function, t, width) if function.has(sp.Abs) else function
     slope = sp.diff(function, t)
-    if slope.is_positive or sp.expand(slope).is_positive:
-        return not function.has(sp.floor, sp.ceiling, sp.sign, sp.Heaviside, sp.Piecewise)
-    if _has_no_root(slope, t, width):
+    if is_continuous(function) and (
+        slope.is_positive or sp.expand(slope).is_positive or _has_no_root(slope, t, width)
+    ):
         return True
     if width == sp.oo or function.free_symbols != {t}:
         return False
