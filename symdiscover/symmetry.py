@@ -50,6 +50,13 @@ class Lemma(Protocol):
     def prove(self, loss: Loss, seconds: float = ...) -> list[Fact]:
         """What has to hold, each with whether it is proved."""
 
+    @property
+    def height(self) -> sp.Expr:
+        """|u|^2 stays below it; infinite where nothing bounds it."""
+
+    def cell(self) -> tuple[list[float], list[list[float]]]:
+        """A point c and a matrix M: the region lies among x = c + M z, |z|_max <= 1, as far as it is bounded."""
+
 
 @dataclass(frozen=True)
 class Chart:
