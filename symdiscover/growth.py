@@ -119,11 +119,18 @@ def flattened(function: sp.Expr, t: sp.Symbol) -> sp.Expr:
     if function.is_polynomial(t):
         terms = sp.Poly(function, t).terms()
         return sp.Add(*[sp.expand(coefficient) * t**power for (power,), coefficient in terms])
-    roots = lambda e: e.is_Pow and not e.exp.is_Integer and e.has(t)  # noqa: E731
-    result = function.replace(roots, lambda e: sp.powdenest(sp.factor_terms(_factored(e.base, t)) ** e.exp))
-    return result.replace(
-        lambda e: isinstance(e, sp.Abs) and e.has(t), lambda e: sp.Abs(_factored(e.args[0], t))
-    )
+    if not function.args or not function.has(t):
+        return function
+    e = function.func(*[flattened(argument, t) for argument in function.args])
+    if e.is_Pow and not e.exp.is_Integer:
+        return sp.powdenest(sp.factor_terms(_factored(e.base, t)) ** e.exp)
+    if isinstance(e, sp.Abs):
+        return sp.Abs(_factored(e.args[0], t))
+    if isinstance(e, sp.Max | sp.Min) and all(
+        (argument / t).is_number or not (argument / t).has(t) for argument in e.args
+    ):
+        return t * e.func(*[argument / t for argument in e.args])
+    return e
 
 
 def _factored(base: sp.Expr, t: sp.Symbol) -> sp.Expr:
