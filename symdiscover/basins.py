@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import sympy as sp
 
 from symdiscover.box import bounds_on
+from symdiscover.continuity import is_continuous
 from symdiscover.errors import OutsideDomain, SymmetryError
 from symdiscover.growth import grows
 from symdiscover.identity import decide_zero
@@ -224,9 +225,8 @@ def rises(function: sp.Expr, t: sp.Symbol, width: sp.Expr, seconds: float = 3.0)
     (True, True, False)
     """
     slope = sp.diff(function, t)
-    if slope.is_positive or sp.expand(slope).is_positive:
-        return not function.has(sp.floor, sp.ceiling, sp.sign, sp.Heaviside, sp.Piecewise)
-    if _has_no_root(slope, t, width):
+    positive = slope.is_positive or sp.expand(slope).is_positive or _has_no_root(slope, t, width)
+    if positive and is_continuous(function):  # atan2(1 - t, -1) jumps down, and its slope is positive
         return True
     if width == sp.oo or function.free_symbols != {t}:
         return False

@@ -33,7 +33,7 @@ def is_rigid(expression: sp.Expr, symbols: Collection[sp.Symbol]) -> bool:
     >>> is_rigid(sp.Abs(x)/x, [x]), is_rigid(sp.atan(x) + sp.atan(1/x), [x]), is_rigid(sp.sign(x), [x])
     (False, False, False)
     """
-    return _is_analytic(expression, frozenset(symbols)) or _is_continuous(expression)
+    return _is_analytic(expression, frozenset(symbols)) or is_continuous(expression)
 
 
 def rigid_parts(expression: sp.Expr, symbols: Collection[sp.Symbol]) -> list[sp.Expr]:
@@ -55,7 +55,7 @@ def rigid_parts(expression: sp.Expr, symbols: Collection[sp.Symbol]) -> list[sp.
             return
         rest = list(e.args)
         if e.is_Add or e.is_Mul:
-            smooth = [a for a in rest if _is_continuous(a)]
+            smooth = [a for a in rest if is_continuous(a)]
             rest = [a for a in rest if a not in smooth]
             visit(e.func(*smooth))
         for argument in rest:
@@ -116,7 +116,15 @@ def _is_analytic(e: sp.Expr, symbols: frozenset[sp.Symbol]) -> bool:
     return known and all(_is_analytic(argument, symbols) for argument in e.args)
 
 
-def _is_continuous(e: sp.Expr) -> bool:
+def is_continuous(e: sp.Expr) -> bool:
+    """Whether an expression is shown to be continuous wherever its symbols' assumptions let them be.
+
+    Examples
+    --------
+    >>> t = sp.Symbol("t", positive=True)
+    >>> is_continuous(sp.sqrt(t) + sp.log(1 + t)), is_continuous(1 / (t - 1)), is_continuous(sp.atan2(1 - t, -1))
+    (True, False, False)
+    """
     if not e.free_symbols or e.is_Symbol:
         return True
     if e.is_Pow or isinstance(e, sp.log):
@@ -124,7 +132,7 @@ def _is_continuous(e: sp.Expr) -> bool:
         if not (exponent.is_Integer and exponent >= 0):
             lowest = 0 if exponent.is_Rational and exponent > 0 else 1
             apart = _lowest(base) >= lowest or (exponent.is_Integer and e.is_Pow and _lowest(-base) >= 1)
-            return apart and _is_continuous(base) and _is_continuous(exponent)
-        return _is_continuous(base)
+            return apart and is_continuous(base) and is_continuous(exponent)
+        return is_continuous(base)
     known = e.is_Add or e.is_Mul or isinstance(e, _CONTINUOUS)
-    return known and all(_is_continuous(argument) for argument in e.args)
+    return known and all(is_continuous(argument) for argument in e.args)
