@@ -9,10 +9,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import sympy as sp
 
-from symdiscover.box import bounds_on
+from symdiscover.box import bounds_on, is_positive
 from symdiscover.continuity import is_continuous
 from symdiscover.errors import OutsideDomain, SymmetryError
 from symdiscover.growth import grows
@@ -81,6 +82,7 @@ class Basins:
 
     def chart(self, loss: Loss, coordinates: Sequence[sp.Symbol], scratch: Sequence[sp.Symbol]) -> Chart:
         """The chart; `scratch` are three symbols for each variable: side, distance from the centre, and y_i."""
+        self._check_symbols(loss)
         u = tuple(coordinates)
         forward, inverse, y = [], [], []
         for i, (x, offset) in enumerate(zip(loss.variables, self._turned(loss), strict=True)):
@@ -115,7 +117,10 @@ class Basins:
         looked_at = {
             (self.beside(loss, i, sign, t), self.width(i, sign)) for i, sign in sides
         }  # equal parts once
-        rising = all(rises(function, t, width, deadline - time.monotonic()) for function, width in looked_at)
+        rising = all(
+            starts_at_zero(function, t) and rises(function, t, width, deadline - time.monotonic())
+            for function, width in looked_at
+        )
         return [
             Fact("reduction", "L = F(sum of f_i(y_i))", decide_zero(left).status == "proved", "algebra"),
             Fact(
@@ -156,6 +161,20 @@ class Basins:
     def width(self, i: int, sign: int) -> sp.Expr:
         """How far from c_i the end is."""
         return self.highs[i] - self.centres[i] if sign > 0 else self.centres[i] - self.lows[i]
+
+    def _check_symbols(self, loss: Loss) -> None:
+        """Parts and outer function are functions of one variable each; a centre, end or barrier that moved would be none."""
+        constants = set(loss.constants)
+        own = [constants | {x} for x in loss.variables]
+        if len(own) != len(self.parts):
+            raise SymmetryError(f"basins of {len(self.parts)} parts are none of a loss of {len(own)} variables")
+        numbers = sp.Tuple(*self.frame, *self.centres, *self.lows, *self.highs, self.barrier)
+        functions = zip([self.outer, *self.parts], [own[0], *own], strict=True)
+        formulas = [(e, allowed) for pair, allowed in zip(self.inverses, own, strict=True) for e in pair]
+        if any(e.free_symbols - allowed for e, allowed in [(numbers, constants), *functions, *formulas]):
+            raise SymmetryError(
+                "basins need numbers for their frame, centres, ends and barrier, and functions of one variable each"
+            )
 
     def _distance(
         self, loss: Loss, i: int, u: sp.Symbol, side: sp.Symbol, unknown: sp.Symbol
@@ -205,14 +224,91 @@ class Basins:
             for sign, formula in zip((1, -1), formulas, strict=False):
                 t, x = sp.Symbol("t", positive=True), loss.variables[i]
                 root = sp.sqrt(self.beside(loss, i, sign, t))
-                if not undoes(formula.xreplace({x: root}), t):
+                if not undoes(formula.xreplace({x: root}), t, self.width(i, sign)):
                     return False
         return True
 
 
-def undoes(expression: sp.Expr, t: sp.Symbol) -> bool:
-    """Whether an expression in t > 0 is t itself."""
-    return decide_zero(sp.powdenest(expression, force=False) - t, seconds=3).status == "proved"
+def undoes(expression: sp.Expr, t: sp.Symbol, width: sp.Expr) -> bool:
+    """Whether an expression in t is t itself on (0, width).
+
+    Examples
+    --------
+    >>> t = sp.Symbol("t", positive=True)
+    >>> undoes(sp.acos(sp.cos(t)), t, sp.Integer(3)), undoes(sp.acos(sp.cos(t)), t, sp.Integer(4))
+    (True, False)
+    """
+    return decide_zero(sp.powdenest(resolved(expression, t, width)) - t, seconds=2).status == "proved"
+
+
+def resolved(expression: sp.Expr, t: sp.Symbol, width: sp.Expr) -> sp.Expr:
+    """The expression with |a| and the inverses of periodic functions replaced by what they are for t in (0, width).
+
+    Examples
+    --------
+    >>> t = sp.Symbol("t", positive=True)
+    >>> resolved(sp.Abs(5 - t) + sp.sqrt((t - 9)**2), t, sp.Integer(5))
+    14 - 2*t
+    """
+
+    def between(e: sp.Expr, low: sp.Expr, high: sp.Expr) -> bool:
+        return _is_nonnegative(e - low, t, width) and _is_nonnegative(high - e, t, width)
+
+    def plain(e: Any) -> Any:
+        if not e.args or not e.has(t):
+            return e
+        e = e.func(*map(plain, e.args))
+        if isinstance(e, sp.Abs):
+            a = e.args[0]
+            return a if _is_nonnegative(a, t, width) else -a if _is_nonnegative(-a, t, width) else e
+        for outer, inner, low, high in _BRANCHES:
+            if isinstance(e, outer) and isinstance(e.args[0], inner):
+                (angle,) = e.args[0].args
+                return angle if between(angle, low, high) else e
+        return e
+
+    result: sp.Expr = plain(expression)
+    return result
+
+
+#: Outer function, inner function, and where they undo each other.
+_BRANCHES: tuple[tuple[Any, Any, sp.Expr, sp.Expr], ...] = (
+    (sp.acos, sp.cos, sp.Integer(0), sp.pi),
+    (sp.asin, sp.sin, -sp.pi / 2, sp.pi / 2),
+    (sp.atan, sp.tan, -sp.pi / 2, sp.pi / 2),
+    (sp.acosh, sp.cosh, sp.Integer(0), sp.oo),
+)
+
+
+def _is_nonnegative(e: sp.Expr, t: sp.Symbol, width: sp.Expr) -> bool:
+    """Whether it is proved that an expression is not negative for t in (0, width)."""
+    if e == sp.oo or e.is_nonnegative or sp.expand(e).is_nonnegative:
+        return True
+    if width == sp.oo or e.free_symbols != {t}:
+        return False
+    at_zero = e.subs(t, 0)
+    rising = at_zero.is_nonnegative and rises(e - at_zero, t, width, 0.5)
+    end = e.subs(t, width)
+    falling = end.is_nonnegative and rises(-e, t, width, 0.5)
+    return bool(rising or falling or is_positive(e, {t: (0.0, float(width) * (1 + 1e-15))}, 0.5))
+
+
+def starts_at_zero(function: sp.Expr, t: sp.Symbol) -> bool:
+    """Whether a function of t > 0 tends to 0 with t, as f(c + t) - f(c) does if f does not jump at c.
+
+    Examples
+    --------
+    >>> t = sp.Symbol("t", positive=True)
+    >>> starts_at_zero(sp.exp(t) - 1, t), starts_at_zero(sp.sign(t) ** 2 + t, t)
+    (True, False)
+    """
+    try:
+        start = function.xreplace({t: sp.Integer(0)})
+    except (TypeError, ValueError):  # Min(1/t, 1)
+        return False
+    if start.has(sp.nan, sp.zoo, sp.oo, -sp.oo, sp.AccumBounds):
+        return False
+    return decide_zero(start, thorough=False).status == "proved"
 
 
 def rises(function: sp.Expr, t: sp.Symbol, width: sp.Expr, seconds: float = 3.0) -> bool:
@@ -223,10 +319,16 @@ def rises(function: sp.Expr, t: sp.Symbol, width: sp.Expr, seconds: float = 3.0)
     >>> t = sp.Symbol("t", positive=True)
     >>> rises(t**4 - t**3 + t**2, t, sp.oo), rises(t**2 - sp.cos(t), t, sp.Integer(2)), rises(t**3 - t, t, sp.oo)
     (True, True, False)
+    >>> rises(sp.tan(t), t, sp.Integer(1)), rises(sp.tan(t), t, sp.Integer(2))  # a pole lies between
+    (True, False)
     """
+    if function.has(sp.floor, sp.ceiling, sp.sign, sp.Heaviside, sp.Piecewise):
+        return False  # it may jump
+    function = resolved(function, t, width) if function.has(sp.Abs) else function
     slope = sp.diff(function, t)
-    positive = slope.is_positive or sp.expand(slope).is_positive or _has_no_root(slope, t, width)
-    if positive and is_continuous(function):  # atan2(1 - t, -1) jumps down, and its slope is positive
+    if is_continuous(function) and (
+        slope.is_positive or sp.expand(slope).is_positive or _has_no_root(slope, t, width)
+    ):
         return True
     if width == sp.oo or function.free_symbols != {t}:
         return False

@@ -253,13 +253,21 @@ def _cosh(low: Array, high: Array) -> Bounds:
     return _padded(bottom, np.maximum(a, b), _ULPS)
 
 
+def _increasing(function: Callable[[Array], Array]) -> Callable[[Array, Array], Bounds]:
+    return lambda low, high: _padded(function(low), function(high), _ULPS)
+
+
+def _tan(low: Array, high: Array) -> Bounds:
+    a, b = _increasing(np.tan)(low, high)
+    half = math.pi / 2
+    first, last = (low - half) / math.pi - 1e-6, (high - half) / math.pi + 1e-6
+    pole = (np.floor(last) >= first) | (np.abs(low) > _PERIODIC) | (np.abs(high) > _PERIODIC)
+    return np.where(pole, -np.inf, a), np.where(pole, np.inf, b)
+
+
 def _abs(low: Array, high: Array) -> Bounds:
     inside = (low <= 0) & (high >= 0)
     return np.where(inside, 0.0, np.minimum(np.abs(low), np.abs(high))), np.maximum(np.abs(low), np.abs(high))
-
-
-def _increasing(function: Callable[[Array], Array]) -> Callable[[Array, Array], Bounds]:
-    return lambda low, high: _padded(function(low), function(high), _ULPS)
 
 
 _RULES: dict[type, Callable[[Array, Array], Bounds]] = {
@@ -269,6 +277,7 @@ _RULES: dict[type, Callable[[Array, Array], Bounds]] = {
     sp.sin: _sin,
     sp.cosh: _cosh,
     sp.sinh: _increasing(np.sinh),
+    sp.tan: _tan,
     sp.tanh: _increasing(np.tanh),
     sp.atan: _increasing(np.arctan),
     sp.asinh: _increasing(np.arcsinh),

@@ -132,6 +132,10 @@ def derive(
                     divided = divided or _divided(loss, deadline)
                     if not divided.shifts:
                         raise NoSymmetry("a constant loss: the translations move every point anywhere")
+                    if divided.pivots and not route.lifts:
+                        raise NoSymmetry(
+                            "the loss has translations, and charts with roots are not carried over them"
+                        )
                     found = call(route.find, divided.reduced, tuple(known), seconds=_share(deadline))
                     claims = [divided.lift(claim) for claim in found] if divided.pivots else found
                 outcome = _prove(claims, certificates, deadline)

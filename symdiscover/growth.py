@@ -18,7 +18,7 @@ Interval: TypeAlias = tuple[float, float]
 #: Derivatives that may vanish at the centre before one must be positive there.
 ORDERS = 5
 #: The derivative of that order is looked at on (0, far/4^k), the first one beyond.
-SHRINKS = 5
+SHRINKS = 7
 #: Parts into which a side of a face is cut where a level on it is bounded, by the number of its sides.
 PARTS = {0: 1, 1: 512, 2: 48, 3: 12}
 #: The same for a box of rays and places on them, where only finite bounds are wanted.

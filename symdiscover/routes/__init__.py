@@ -4,7 +4,9 @@
     an integer: routes are tried from the smallest to the largest;
 ``find(loss, found)``
     the symmetries it can claim for a loss, given those found before it. It raises `NoSymmetry` with the reason where
-    it has none. It proves nothing: `derive` hands each claim to `verify`.
+    it has none. It proves nothing: `derive` hands each claim to `verify`;
+``lifts`` (True where it is not given)
+    whether its claims about a loss without its translations are carried over to the loss with them.
 
 Adding a route is adding a file here. What several routes share stands in files that begin with an underscore.
 """
@@ -34,6 +36,7 @@ class Route:
     name: str
     order: int
     find: Find
+    lifts: bool = True
 
 
 def routes() -> tuple[Route, ...]:
@@ -49,5 +52,8 @@ def routes() -> tuple[Route, ...]:
         for entry in pkgutil.iter_modules(__path__)
         if not entry.name.startswith("_")
     ]
-    found = [Route(module.__name__.rsplit(".", 1)[-1], module.order, module.find) for module in modules]
+    found = [
+        Route(module.__name__.rsplit(".", 1)[-1], module.order, module.find, getattr(module, "lifts", True))
+        for module in modules
+    ]
     return tuple(sorted(found, key=lambda route: (route.order, route.name)))

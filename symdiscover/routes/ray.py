@@ -26,6 +26,7 @@ from symdiscover.star import Star
 from symdiscover.symmetry import Kind, Symmetry, coordinate_symbols, unused
 
 order = 70
+lifts = False
 
 #: Variables beyond which the faces of the cube are too many to prove anything on.
 VARIABLES = 3

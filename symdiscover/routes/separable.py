@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import sympy as sp
 
-from symdiscover.basins import Basins, is_unbounded, rises, undoes
+from symdiscover.basins import Basins, is_unbounded, resolved, rises, undoes
 from symdiscover.box import bounds_on
 from symdiscover.errors import OutsideDomain, SymmetryError
 from symdiscover.floats import evaluate_floats
@@ -28,12 +28,15 @@ from symdiscover.routes._outer import Composition, compositions
 from symdiscover.symmetry import Kind, Symmetry, coordinate_symbols, unused
 
 order = 60
+lifts = False
 
 #: Where basins are looked for: places on each half axis, up to REACH; those nearer than NEAR come first.
 NEAR, REACH = 12.0, 600.0
+#: Beyond it nothing rises any more.
+HEIGHT = 1e12
 _GRID = np.concatenate([np.linspace(0, 12, 2401), np.geomspace(12.005, REACH, 4000)])
-#: Frames that are tried beside the identity, and seconds for one of the searches for a formula.
-FRAMES = 6
+#: Frames that are tried beside the identity, and candidates for the inverse of a part.
+FRAMES, CANDIDATES = 6, 24
 
 
 @dataclass(frozen=True)
@@ -181,7 +184,7 @@ def _basin(part: sp.Expr, x: sp.Symbol, loss: Loss) -> Basin | None:
         ground = part.xreplace({x: centre})
         sides = [part.xreplace({x: centre + sign * t}) - ground for sign in (1, -1)]
         if all(rises(side, t, sp.oo, 1.0) for side in sides) and _unbounded(sides, t):
-            return Basin(part, centre, -sp.oo, sp.oo, _inverse(sides, t, x), math.inf)
+            return Basin(part, centre, -sp.oo, sp.oo, _inverse(sides, t, x, (sp.oo, sp.oo)), math.inf)
         reach = [_reach(side, t) for side in sides]
         for shrink in (1.0, 0.8, 0.5, 0.25):
             right, left = (_shortened(shrink * end) for end in reach)
@@ -191,7 +194,8 @@ def _basin(part: sp.Expr, x: sp.Symbol, loss: Loss) -> Basin | None:
                 continue
             barrier = min(_value_at(sides[0], t, right), _value_at(sides[1], t, left))
             if barrier > 0:
-                return Basin(part, centre, centre - left, centre + right, _inverse(sides, t, x), barrier)
+                inverse = _inverse(sides, t, x, (right, left))
+                return Basin(part, centre, centre - left, centre + right, inverse, barrier)
     return None
 
 
@@ -204,7 +208,7 @@ def _power_basin(part: sp.Expr, x: sp.Symbol) -> Basin | None:
     sides = [sp.expand(part.xreplace({x: sign * t}) - ground) for sign in (1, -1)]
     if not (all(rises(side, t, sp.oo) for side in sides) and _unbounded(sides, t)):
         return None
-    return Basin(part, sp.Integer(0), -sp.oo, sp.oo, _inverse(sides, t, x), math.inf)
+    return Basin(part, sp.Integer(0), -sp.oo, sp.oo, _inverse(sides, t, x, (sp.oo, sp.oo)), math.inf)
 
 
 def _unbounded(sides: Sequence[sp.Expr], t: sp.Symbol) -> bool:
@@ -218,15 +222,19 @@ def _centres(part: sp.Expr, x: sp.Symbol) -> list[sp.Expr]:
     inside = heights[1:-1]
     with np.errstate(all="ignore"):
         low = np.isfinite(inside) & (inside <= heights[:-2]) & (inside <= heights[2:])
-    found = sorted(zip(np.round(inside[low], 6), np.abs(places[1:-1][low]), places[1:-1][low], strict=True))[
-        :8
-    ]
+    found = sorted(
+        (abs(place) > NEAR, round(height, 6), abs(place), -place)
+        for height, place in zip(inside[low].tolist(), places[1:-1][low].tolist(), strict=True)
+    )[:8]
     numbers: dict[sp.Expr, None] = {}
     exact = _critical_points(part, x)
-    for *_, place in found:
+    for *_, mirrored in found:
+        place = -mirrored
         near = [c for c in exact if abs(float(c) - place) < 0.02 * (1 + abs(place))]
-        short = [tuple_[0] for tuple_ in nearby_numbers([_refined(part, x, place)], 1e-6 * (1 + abs(place)))]
-        numbers |= dict.fromkeys([*short, *near])
+        refined = _refined(part, x, place)
+        for tolerance in (1e-6, 1e-3):  # a flat minimum is not found to many digits
+            numbers |= dict.fromkeys(n for (n,) in nearby_numbers([refined], tolerance * (1 + abs(place))))
+        numbers |= dict.fromkeys(near)
     return list(numbers)
 
 
@@ -259,7 +267,7 @@ def _reach(side: sp.Expr, t: sp.Symbol) -> float:
     with np.errstate(all="ignore"):
         places = np.concatenate([np.linspace(0, 12, 4801)[1:], np.geomspace(12.005, REACH, 2000)])
         heights = evaluate_floats(side, {t: places}) + np.zeros(len(places))
-        stops = np.flatnonzero(~(np.diff(heights) > 0))
+        stops = np.flatnonzero(~((np.diff(heights) > 0) & (heights[1:] < HEIGHT)))
     # Around a flat minimum the first rises are lost in rounding.
     stops = stops[places[stops] > 1e-2]
     return float(places[stops[0]]) if len(stops) else float(places[-1])
@@ -280,70 +288,90 @@ def _value_at(side: sp.Expr, t: sp.Symbol, width: sp.Expr) -> float:
         return 0.0
 
 
-def _inverse(sides: Sequence[sp.Expr], t: sp.Symbol, x: sp.Symbol) -> tuple[sp.Expr, ...]:
+def _inverse(
+    sides: Sequence[sp.Expr], t: sp.Symbol, x: sp.Symbol, widths: Sequence[sp.Expr]
+) -> tuple[sp.Expr, ...]:
     """For both sides the distance at which the part has risen by x^2, where peeling the part shows it."""
     formulas = []
-    for side in sides:
-        formula = _solved(side, t, x**2)
-        if formula is None or not undoes(formula.xreplace({x: sp.sqrt(side)}), t):
+    for side, width in zip(sides, widths, strict=True):
+        plain = resolved(side, t, width)
+        candidates = itertools.islice(_solutions(plain, t, x**2), CANDIDATES)
+        place = 1.0 if width == sp.oo else float(width) / 3
+        numeric = side.free_symbols == {t}
+        for formula in candidates:
+            if numeric:
+                rise = float(evaluate_floats(side, {t: place}))
+                value = float(evaluate_floats(formula, {x: math.sqrt(max(rise, 0.0))}))
+                if not abs(value - place) < 1e-6 * place:
+                    continue
+            if undoes(formula.xreplace({x: sp.sqrt(side)}), t, width):
+                formulas.append(formula)
+                break
+        else:
             return ()
-        formulas.append(formula)
     return tuple(formulas)
 
 
-def _solved(e: sp.Expr, t: sp.Symbol, value: sp.Expr) -> sp.Expr | None:
-    """t > 0 with e = value, where t stands once, or in two powers of which one is the square of the other."""
-    for _ in range(12):
-        if e == t:
-            return value
-        if e.is_polynomial(t) or e.is_Add:
-            e, value = _without_constant(e, t, value)
-            terms = [term.as_coeff_exponent(t) for term in sp.Add.make_args(sp.expand(e))]
-            if all(not c.has(t) for c, _ in terms) and len(terms) <= 2:
-                return _of_powers(sorted(terms, key=lambda term: term[1]), value)
-        step = _peeled(e, t, value)
-        if step is None:
-            return None
-        e, value = step
-    return None
+def _solutions(e: sp.Expr, t: sp.Symbol, value: sp.Expr, depth: int = 12) -> Iterator[sp.Expr]:
+    """Candidates for t with e = value, where t stands once, or in two powers of which one is the square of the other."""
+    if e == t:
+        yield value
+        return
+    if depth == 0:
+        return
+    if e.is_Add or e.is_polynomial(t):
+        constant, rest = e.as_independent(t, as_Add=True)
+        e, value = rest, value - constant
+        terms = [term.as_coeff_exponent(t) for term in sp.Add.make_args(sp.expand(e))]
+        if all(not c.has(t) for c, _ in terms) and len(terms) <= 2:
+            yield from _of_powers(sorted(terms, key=lambda term: term[1]), value)
+            return
+        if (square := sp.sqrt(sp.factor(e))).is_polynomial(t):
+            yield from _solutions(square, t, sp.sqrt(value), depth - 1)
+            return
+    for inner, image in _peeled(e, t, value):
+        yield from _solutions(inner, t, image, depth - 1)
 
 
-def _without_constant(e: sp.Expr, t: sp.Symbol, value: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
-    constant, rest = e.as_independent(t, as_Add=True)
-    return rest, value - constant
-
-
-def _of_powers(terms: Sequence[tuple[sp.Expr, sp.Expr]], value: sp.Expr) -> sp.Expr | None:
-    """a t^k = value, or a t^k + b t^(2 k) = value."""
+def _of_powers(terms: Sequence[tuple[sp.Expr, sp.Expr]], value: sp.Expr) -> Iterator[sp.Expr]:
+    """a t^k = value, or a t^k + b t^(2 k) = value, for t > 0."""
     a, k = terms[0]
     if len(terms) == 1:
-        return (value / a) ** (1 / k)
+        yield (value / a) ** (1 / k)
+        return
     b, double = terms[1]
-    if double != 2 * k:
-        return None
-    return (2 * value / (a + sp.sqrt(a**2 + 4 * b * value))) ** (1 / k)
+    if double == 2 * k:
+        for sign in (1, -1):
+            yield (2 * value / (a + sign * sp.sqrt(a**2 + 4 * b * value))) ** (1 / k)
 
 
-def _peeled(e: sp.Expr, t: sp.Symbol, value: sp.Expr) -> tuple[sp.Expr, sp.Expr] | None:
-    """The equation with the outermost function taken off."""
+def _peeled(e: sp.Expr, t: sp.Symbol, value: sp.Expr) -> Iterator[tuple[sp.Expr, sp.Expr]]:
+    """The equation with the outermost function taken off, in as many ways as that has inverses."""
     if e.is_Mul:
         factor, rest = e.as_independent(t, as_Add=False)
         if factor != 1:
-            return rest, value / factor
-        return None
-    if e.is_Pow and not e.exp.has(t):
-        return e.base, value ** (1 / e.exp)
-    inverses = {
-        sp.exp: sp.log,
-        sp.log: sp.exp,
-        sp.cosh: sp.acosh,
-        sp.sinh: sp.asinh,
-        sp.tanh: sp.atanh,
-        sp.Abs: lambda v: v,
-    }
-    if e.func in inverses:
-        return e.args[0], inverses[e.func](value)
-    return None
+            yield rest, value / factor
+    elif e.is_Pow and e.exp.is_Rational:
+        root = value ** (1 / e.exp)
+        yield e.base, root
+        if e.exp.is_Integer:
+            yield e.base, -root if e.exp.is_even else -((-value) ** (1 / e.exp))
+    else:
+        for inverse in _INVERSES.get(e.func, ()):
+            yield e.args[0], inverse(value)
+
+
+_INVERSES: dict[type, tuple[Callable[[sp.Expr], sp.Expr], ...]] = {
+    sp.exp: (sp.log,),
+    sp.log: (sp.exp,),
+    sp.sinh: (sp.asinh,),
+    sp.tanh: (sp.atanh,),
+    sp.atan: (sp.tan,),
+    sp.Abs: (lambda v: v, lambda v: -v),
+    sp.cosh: (sp.acosh, lambda v: -sp.acosh(v)),
+    sp.cos: (sp.acos, lambda v: -sp.acos(v), lambda v: 2 * sp.pi - sp.acos(v)),
+    sp.sin: (sp.asin, lambda v: sp.pi - sp.asin(v), lambda v: -sp.pi - sp.asin(v)),
+}
 
 
 def _claim(loss: Loss, frame: sp.ImmutableMatrix, basins: Sequence[Basin], outer: sp.Expr) -> Symmetry:
