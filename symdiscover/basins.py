@@ -98,6 +98,7 @@ class Basins:
 
     def chart(self, loss: Loss, coordinates: Sequence[sp.Symbol], scratch: Sequence[sp.Symbol]) -> Chart:
         """The chart; `scratch` are three symbols for each variable: side, distance from the centre, and y_i."""
+        self._check_symbols(loss)
         u = tuple(coordinates)
         forward, inverse, y = [], [], []
         for i, (x, offset) in enumerate(zip(loss.variables, self._turned(loss), strict=True)):
@@ -132,7 +133,10 @@ class Basins:
         looked_at = {
             (self.beside(loss, i, sign, t), self.width(i, sign)) for i, sign in sides
         }  # equal parts once
-        rising = all(rises(function, t, width, deadline - time.monotonic()) for function, width in looked_at)
+        rising = all(
+            starts_at_zero(function, t) and rises(function, t, width, deadline - time.monotonic())
+            for function, width in looked_at
+        )
         return [
             Fact("reduction", "L = F(sum of f_i(y_i))", decide_zero(left).status == "proved", "algebra"),
             Fact(
@@ -173,6 +177,20 @@ class Basins:
     def width(self, i: int, sign: int) -> sp.Expr:
         """How far from c_i the end is."""
         return self.highs[i] - self.centres[i] if sign > 0 else self.centres[i] - self.lows[i]
+
+    def _check_symbols(self, loss: Loss) -> None:
+        """Parts and outer function are functions of one variable each; a centre, end or barrier that moved would be none."""
+        constants = set(loss.constants)
+        own = [constants | {x} for x in loss.variables]
+        if len(own) != len(self.parts):
+            raise SymmetryError(f"basins of {len(self.parts)} parts are none of a loss of {len(own)} variables")
+        numbers = sp.Tuple(*self.frame, *self.centres, *self.lows, *self.highs, self.barrier)
+        functions = zip([self.outer, *self.parts], [own[0], *own], strict=True)
+        formulas = [(e, allowed) for pair, allowed in zip(self.inverses, own, strict=True) for e in pair]
+        if any(e.free_symbols - allowed for e, allowed in [(numbers, constants), *functions, *formulas]):
+            raise SymmetryError(
+                "basins need numbers for their frame, centres, ends and barrier, and functions of one variable each"
+            )
 
     def _distance(
         self, loss: Loss, i: int, u: sp.Symbol, side: sp.Symbol, unknown: sp.Symbol
@@ -289,6 +307,24 @@ def _is_nonnegative(e: sp.Expr, t: sp.Symbol, width: sp.Expr) -> bool:
     end = e.subs(t, width)
     falling = end.is_nonnegative and rises(-e, t, width, 0.5)
     return bool(rising or falling or is_positive(e, {t: (0.0, float(width) * (1 + 1e-15))}, 0.5))
+
+
+def starts_at_zero(function: sp.Expr, t: sp.Symbol) -> bool:
+    """Whether a function of t > 0 tends to 0 with t, as f(c + t) - f(c) does if f does not jump at c.
+
+    Examples
+    --------
+    >>> t = sp.Symbol("t", positive=True)
+    >>> starts_at_zero(sp.exp(t) - 1, t), starts_at_zero(sp.sign(t) ** 2 + t, t)
+    (True, False)
+    """
+    try:
+        start = function.xreplace({t: sp.Integer(0)})
+    except (TypeError, ValueError):  # Min(1/t, 1)
+        return False
+    if start.has(sp.nan, sp.zoo, sp.oo, -sp.oo, sp.AccumBounds):
+        return False
+    return decide_zero(start, thorough=False).status == "proved"
 
 
 def rises(function: sp.Expr, t: sp.Symbol, width: sp.Expr, seconds: float = 3.0) -> bool:

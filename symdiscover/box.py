@@ -2,7 +2,8 @@
 
 An array of intervals is a pair (low, high) of arrays of one shape. Sums, products and square roots are rounded to nearest
 and padded by a unit in the last place; other functions are padded by sixty, many times the error that numpy allows them.
-What is not known to be a number is the whole real line.
+What is not known to be a number is the whole real line, and a logarithm or a root of what may be negative is not known to
+be one.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import itertools
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import TypeAlias
 
 import numpy as np
@@ -19,12 +21,15 @@ from numpy.typing import NDArray
 from sympy.core.relational import Relational
 from sympy.logic.boolalg import Boolean
 
+from symdiscover.enclosure import Enclosure
 from symdiscover.errors import OutsideDomain
 
 Array: TypeAlias = NDArray[np.float64]
 Bounds: TypeAlias = tuple[Array, Array]
 
 _EPSILON, _TINY = 2.0**-52, 1e-300
+#: A factor that is smaller, or larger than its reciprocal, has no full precision as a float.
+_SMALL = 1e-290
 #: Parts into which each side of a box is cut before anything is looked at, and the parts that are looked at together.
 _FIRST, _TOGETHER = {1: 16, 2: 8, 3: 4}, 20_000
 #: Units in the last place by which functions are padded.
@@ -40,6 +45,11 @@ class Boxes:
     ----------
     bounds:
         Symbol to (low, high), arrays of one shape (k,).
+
+    Attributes
+    ----------
+    continuous:
+        The boxes on which all that was enclosed so far is finite and does not jump: where it is continuous, in other words.
 
     Raises
     ------
@@ -57,11 +67,13 @@ class Boxes:
     def __init__(self, bounds: Mapping[sp.Symbol, Bounds]) -> None:
         self._known: dict[sp.Basic, Bounds] = dict(bounds)
         self._shape = next(iter(bounds.values()))[0].shape
+        self.continuous: NDArray[np.bool_] = np.ones(self._shape, dtype=bool)
 
     def __call__(self, expression: sp.Expr) -> Bounds:
         if expression not in self._known:
             with np.errstate(all="ignore"):
-                self._known[expression] = _cleaned(*self._enclose(expression))
+                low, high = self._known[expression] = _cleaned(*self._enclose(expression))
+            self.continuous &= np.isfinite(low) & np.isfinite(high)
         return self._known[expression]
 
     def _enclose(self, e: sp.Expr) -> Bounds:
@@ -85,26 +97,26 @@ class Boxes:
             ends = [self(argument) for argument in e.args]
             return pick.reduce([low for low, _ in ends]), pick.reduce([high for _, high in ends])
         rule = _RULES.get(e.func)
-        if rule is None or len(e.args) != 1:
+        if rule is None or e.args[1:] not in ((), _MIDDLE.get(e.func)):
             raise OutsideDomain(f"no rule to enclose {e.func}")
-        return rule(*self(e.args[0]))
+        low, high = self(e.args[0])
+        if e.func in _MIDDLE:
+            self.continuous &= (low > 0) | (high < 0)
+        return rule(low, high)
 
     def _number(self, e: sp.Expr) -> Bounds:
-        value = float(e) if e.is_real else math.nan  # SymPy evaluates to 15 digits and rounds
-        if not math.isfinite(value):
-            raise OutsideDomain(f"{e} is not a finite number")
-        exact = bool(e.is_Integer) and abs(value) < 2**53
-        pad = 0.0 if exact else abs(value) * 1e-14 + _TINY
-        return np.full(self._shape, value - pad), np.full(self._shape, value + pad)
+        low, high = _ends(e)
+        return np.full(self._shape, low), np.full(self._shape, high)
 
     def _power(self, e: sp.Pow) -> Bounds:
         base, exponent = self(e.base), e.exp
         if exponent.is_Integer and abs(int(exponent)) <= 512:
             return _integer_power(base, int(exponent))
-        low = np.maximum(base[0], 0.0)
+        low = np.maximum(base[0], 0.0) if e.base.is_nonnegative else base[0]
         if exponent == sp.Rational(1, 2):
-            return _padded(np.sqrt(low), np.sqrt(np.maximum(base[1], 0.0)), 1)
-        return _exp(*_multiply(_log(low, base[1]), self(exponent)))
+            return _at_least_zero(_padded(np.sqrt(low), np.sqrt(base[1]), 1))
+        low, high = _exp(*_multiply(_log(low, base[1]), self(exponent)))
+        return np.where(base[0] < 0, np.nan, low) if not e.base.is_nonnegative else low, high
 
     def _piecewise(self, e: sp.Piecewise) -> Bounds:
         """The hull of the pieces that may be taken."""
@@ -112,6 +124,7 @@ class Boxes:
         reached = np.ones(self._shape, dtype=bool)
         for value, condition in e.args:
             surely, never = self._holds(condition)
+            self.continuous &= ~reached | surely | never
             taken, piece = reached & ~never, self(value)
             low = np.where(taken, np.minimum(low, piece[0]), low)
             high = np.where(taken, np.maximum(high, piece[1]), high)
@@ -143,26 +156,51 @@ def _cleaned(low: Array, high: Array) -> Bounds:
     return np.where(bad, -np.inf, low), np.where(bad, np.inf, high)
 
 
+@lru_cache(maxsize=10_000)
+def _ends(e: sp.Expr) -> tuple[float, float]:
+    """Bounds of a number; of one that is no fraction from many digits, since a few cannot tell it from 0."""
+    if e.is_Rational or e.is_Float:
+        low = high = float(e)
+    else:
+        enclosed = Enclosure()(e)
+        low, high = float(enclosed.low), float(enclosed.high)
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise OutsideDomain(f"{e} is not a finite number")
+    if e.is_Integer and abs(low) < 2**53:
+        return low, high
+    return low - abs(low) * 1e-14 - _TINY, high + abs(high) * 1e-14 + _TINY
+
+
+def _at_least_zero(bounds: Bounds, where: NDArray[np.bool_] | bool = True) -> Bounds:
+    """What the padding of a number that is not negative must not hide."""
+    return np.where(where, np.maximum(bounds[0], 0.0), bounds[0]), bounds[1]
+
+
 def _padded(low: Array, high: Array, ulps: int) -> Bounds:
     pad = ulps * _EPSILON
     return low - np.abs(low) * pad - _TINY, high + np.abs(high) * pad + _TINY
 
 
 def _add(a: Bounds, b: Bounds) -> Bounds:
-    return _padded(a[0] + b[0], a[1] + b[1], 1)
+    return _at_least_zero(_padded(a[0] + b[0], a[1] + b[1], 1), (a[0] >= 0) & (b[0] >= 0))
 
 
 def _scale(a: Bounds, by: sp.Rational) -> Bounds:
     value = float(by)
-    low, high = (a[0] * value, a[1] * value) if value >= 0 else (a[1] * value, a[0] * value)
-    return _padded(low, high, 1 if by.is_Integer and abs(value) < 2**53 else 3)
+    if not _SMALL < abs(value) < 1 / _SMALL:
+        ends = _ends(by)
+        return _multiply(a, (np.full_like(a[0], ends[0]), np.full_like(a[0], ends[1])))
+    low, high = (a[0] * value, a[1] * value) if value > 0 else (a[1] * value, a[0] * value)
+    padded = _padded(low, high, 1 if by.is_Integer and abs(value) < 2**53 else 3)
+    return _at_least_zero(padded, (a[0] >= 0) & (value > 0))
 
 
 def _multiply(a: Bounds, b: Bounds) -> Bounds:
     if a[0].min() > 0 and b[0].min() > 0:
         return _padded(a[0] * b[0], a[1] * b[1], 1)
     ends = [np.where((p == 0) | (q == 0), 0.0, p * q) for p in a for q in b]
-    return _padded(np.minimum.reduce(ends), np.maximum.reduce(ends), 1)
+    padded = _padded(np.minimum.reduce(ends), np.maximum.reduce(ends), 1)
+    return _at_least_zero(padded, (a[0] >= 0) & (b[0] >= 0))
 
 
 def _integer_power(base: Bounds, exponent: int) -> Bounds:
@@ -187,7 +225,7 @@ def _exp(low: Array, high: Array) -> Bounds:
 
 
 def _log(low: Array, high: Array) -> Bounds:
-    return _padded(np.log(np.maximum(low, 0.0)), np.log(np.maximum(high, 0.0)), _ULPS)
+    return _padded(np.log(low), np.log(high), _ULPS)
 
 
 def _cos(low: Array, high: Array) -> Bounds:
@@ -248,6 +286,9 @@ _RULES: dict[type, Callable[[Array, Array], Bounds]] = {
     sp.Heaviside: lambda low, high: (np.where(low > 0, 1.0, 0.0), np.where(high < 0, 0.0, 1.0)),
 }
 
+#: The functions that jump, and what they take beside their argument: their value where it is 0.
+_MIDDLE: dict[type, tuple[sp.Expr, ...]] = {sp.sign: (), sp.Heaviside: (sp.Rational(1, 2),)}
+
 
 def is_positive(
     expression: sp.Expr,
@@ -257,7 +298,7 @@ def is_positive(
 ) -> bool:
     """Whether the expression is proved to be positive on a whole box, by halving the box until each part says so.
 
-    The parts are enclosed by their ranges and, where the expression is differentiable, by the mean value theorem.
+    The parts are enclosed by their ranges and, where the expression is continuous, by the mean value theorem.
 
     Examples
     --------
@@ -321,6 +362,7 @@ def _unsure(
     at = {s: (low[:, k], high[:, k]) for k, s in enumerate(symbols)}
     boxes = Boxes(at)
     bottom = boxes(expression)[0]
+    continuous = boxes.continuous.copy()
     width = high - low
     if not slopes:
         return ~(bottom > 0), width
@@ -339,7 +381,7 @@ def _unsure(
     score = np.where(
         np.isfinite(score).all(axis=1, keepdims=True) & (score > 0).any(axis=1, keepdims=True), score, width
     )
-    return ~((bottom > 0) | (centred > 0)), score
+    return ~((bottom > 0) | ((centred > 0) & continuous)), score
 
 
 def bounds_on(
@@ -349,3 +391,23 @@ def bounds_on(
     low, high = _cells(list(box.values()), parts)
     bottom, top = Boxes({s: (low[:, k], high[:, k]) for k, s in enumerate(box)})(expression)
     return float(bottom.min()), float(top.max())
+
+
+def is_continuous_on(
+    expression: sp.Expr, box: Mapping[sp.Symbol, tuple[float, float]], parts: int = 64
+) -> bool:
+    """Whether every part of the expression is shown to be finite and without a jump on a box, cut into equal parts.
+
+    Examples
+    --------
+    >>> x = sp.Symbol("x", real=True)
+    >>> is_continuous_on(sp.sqrt(x) + 1/x, {x: (1, 2)}), is_continuous_on(sp.atan(1/x), {x: (-1, 2)})
+    (True, False)
+    """
+    low, high = _cells(list(box.values()), parts)
+    boxes = Boxes({s: (low[:, k], high[:, k]) for k, s in enumerate(box)})
+    try:
+        boxes(expression)
+    except OutsideDomain:
+        return False
+    return bool(boxes.continuous.all())

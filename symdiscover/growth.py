@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 import sympy as sp
 
-from symdiscover.box import bounds_on, is_positive
+from symdiscover.box import bounds_on, is_continuous_on, is_positive
 from symdiscover.errors import OutsideDomain
 from symdiscover.normal_form import is_zero
 
@@ -69,7 +69,7 @@ def grows(
     False
     """
     deadline = time.monotonic() + seconds
-    if not _is_finite(function, {t: (near, far), **box}):
+    if not _is_continuous(function, {t: (near, far), **box}):
         return False
     tidy = flattened(function, t)
     slope = sp.diff(tidy, t)
@@ -84,13 +84,9 @@ def grows(
     return False
 
 
-def _is_finite(function: sp.Expr, box: Mapping[sp.Symbol, Interval]) -> bool:
-    """Whether it is enclosed by finite bounds: then no pole hides in the box, and the function is continuous."""
-    try:
-        low, high = bounds_on(function, box, CELLS.get(len(box), 3))
-    except OutsideDomain:
-        return False
-    return math.isfinite(low) and math.isfinite(high)
+def _is_continuous(function: sp.Expr, box: Mapping[sp.Symbol, Interval]) -> bool:
+    """Whether no pole, hole or jump hides in the box: across one, the sign of a derivative says nothing."""
+    return is_continuous_on(function, box, CELLS.get(len(box), 3))
 
 
 def _leaves_zero(
@@ -107,6 +103,8 @@ def _leaves_zero(
             return False
         if not is_zero(at_zero):
             return is_positive(derivative, {t: (0.0, far), **box}, seconds)
+        if not _is_continuous(derivative, {t: (0.0, far), **box}):
+            return False
     return False
 
 
