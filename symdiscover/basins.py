@@ -22,6 +22,7 @@ from symdiscover.identity import decide_zero
 from symdiscover.loss import Loss
 from symdiscover.normal_form import is_zero
 from symdiscover.root import Root
+from symdiscover.slopes import slope
 from symdiscover.symmetry import Chart, Fact
 
 #: Half the width of the part of an infinite basin in which points are sampled.
@@ -183,7 +184,9 @@ class Basins:
         constants = set(loss.constants)
         own = [constants | {x} for x in loss.variables]
         if len(own) != len(self.parts):
-            raise SymmetryError(f"basins of {len(self.parts)} parts are none of a loss of {len(own)} variables")
+            raise SymmetryError(
+                f"basins of {len(self.parts)} parts are none of a loss of {len(own)} variables"
+            )
         numbers = sp.Tuple(*self.frame, *self.centres, *self.lows, *self.highs, self.barrier)
         functions = zip([self.outer, *self.parts], [own[0], *own], strict=True)
         formulas = [(e, allowed) for pair, allowed in zip(self.inverses, own, strict=True) for e in pair]
@@ -341,9 +344,9 @@ def rises(function: sp.Expr, t: sp.Symbol, width: sp.Expr, seconds: float = 3.0)
     if function.has(sp.floor, sp.ceiling, sp.sign, sp.Heaviside, sp.Piecewise):
         return False  # it may jump
     function = resolved(function, t, width) if function.has(sp.Abs) else function
-    slope = sp.diff(function, t)
+    rate = slope(function, t)
     if is_continuous(function) and (
-        slope.is_positive or sp.expand(slope).is_positive or _has_no_root(slope, t, width)
+        rate.is_positive or sp.expand(rate).is_positive or _has_no_root(rate, t, width)
     ):
         return True
     if width == sp.oo or function.free_symbols != {t}:
@@ -351,11 +354,11 @@ def rises(function: sp.Expr, t: sp.Symbol, width: sp.Expr, seconds: float = 3.0)
     return grows(function, t, 0.0, float(width) * (1 + 1e-15), {}, seconds)
 
 
-def _has_no_root(slope: sp.Expr, t: sp.Symbol, width: sp.Expr) -> bool:
+def _has_no_root(rate: sp.Expr, t: sp.Symbol, width: sp.Expr) -> bool:
     """Whether a polynomial with rational coefficients is positive on (0, width), by Sturm's theorem."""
-    if not slope.is_polynomial(t):
+    if not rate.is_polynomial(t):
         return False
-    polynomial = sp.Poly(slope, t)
+    polynomial = sp.Poly(rate, t)
     if polynomial.is_zero or (not polynomial.domain.is_QQ and not polynomial.domain.is_ZZ):
         return False
     while polynomial.eval(0) == 0:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import sympy as sp
 from symdiscover.box import bounds_on, is_continuous_on, is_positive
 from symdiscover.errors import OutsideDomain
 from symdiscover.normal_form import is_zero
+from symdiscover.slopes import slope
 
 Interval: TypeAlias = tuple[float, float]
 #: Derivatives that may vanish at the centre before one must be positive there.
@@ -72,13 +72,13 @@ def grows(
     if not _is_continuous(function, {t: (near, far), **box}):
         return False
     tidy = flattened(function, t)
-    slope = sp.diff(tidy, t)
+    rate = slope(tidy, t)
     if near > 0:
-        return is_positive(slope, {t: (near, far), **box}, seconds)
+        return is_positive(rate, {t: (near, far), **box}, seconds)
     for k in range(SHRINKS):
         start = far / 4.0**k
         if _leaves_zero(tidy, t, start, box, min(seconds / 2, deadline - time.monotonic())):
-            return k == 0 or is_positive(slope, {t: (start, far), **box}, deadline - time.monotonic())
+            return k == 0 or is_positive(rate, {t: (start, far), **box}, deadline - time.monotonic())
         if time.monotonic() > deadline:
             break
     return False
@@ -95,7 +95,7 @@ def _leaves_zero(
     """Whether a function increases on (0, far): the first of its derivatives that does not vanish at 0 is positive."""
     derivative = function
     for _ in range(ORDERS):
-        derivative = sp.diff(derivative, t)
+        derivative = slope(derivative, t)
         if derivative.has(sp.Derivative, sp.Subs, sp.DiracDelta):
             return False
         at_zero = derivative.xreplace({t: sp.Integer(0)})

@@ -16,6 +16,10 @@ from symdiscover.loss import Loss
 SCALES, GRID, NODES, STEPS = (1.2, 5.0, 20.0, 100.0, 500.0), {1: 401, 2: 41, 3: 17}, 2, 60
 
 
+#: Points with larger coordinates come last, however low they lie.
+NEAR = 12.0
+
+
 def values(loss: Loss, points: Array) -> Array:
     """The loss at points (k, n): an array (k,), infinite where it is not a number.
 
@@ -29,7 +33,7 @@ def values(loss: Loss, points: Array) -> Array:
 
 
 def minimisers(loss: Loss, count: int = 4) -> list[Array]:
-    """Up to `count` points (n,) that look like local minima: the lowest first, of equal ones the nearest to the origin.
+    """Up to `count` points (n,) that look like local minima: those near the origin first, then the lowest.
 
     A grid over each cube shows nodes below all their neighbours; a local search starts from the lowest of them.
     """
@@ -39,7 +43,8 @@ def minimisers(loss: Loss, count: int = 4) -> list[Array]:
         step = 2 * scale / (GRID[loss.dimension] - 1)
         for point in _low_nodes(loss, scale):
             ends.append(_descended(loss, point, step / 2, rng))
-    ends.sort(key=lambda end: (round(end[0], 9), float(np.abs(end[1]).max())))
+    far = lambda point: float(np.abs(point).max())  # noqa: E731
+    ends.sort(key=lambda end: (far(end[1]) > NEAR, round(end[0], 9), far(end[1])))
     chosen: list[Array] = []
     for height, point in ends:
         apart = all(np.abs(point - other).max() > 1e-3 * (1 + np.abs(point).max()) for other in chosen)
