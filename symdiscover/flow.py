@@ -1,12 +1,13 @@
 """Flows along the level sets of a function, with projection, in NumPy: what `verify` looks at.
 
-A field X with dQ(X) = 0 is integrated by Runge-Kutta steps of order six, each followed by two Newton corrections along
+A field X with dQ(X) = 0 is integrated by Runge-Kutta steps of order eight, each followed by two Newton corrections along
 the gradient, u <- u - (Q(u) - Q_0) grad Q / |grad Q|^2. What is moved therefore stays on its level set to rounding, however
 long the steps; how far the first correction goes says how good they are. `symdiscover.elements.flow` is the same in torch.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -16,21 +17,29 @@ from numpy.typing import NDArray
 from symdiscover.errors import OutsideDomain
 from symdiscover.floats import Array, compiled
 
-#: Butcher's method of order six in seven stages (J. Austral. Math. Soc. 4 (1964) 179): the rows below the diagonal.
+_S = math.sqrt(21)
+#: The method of order eight in eleven stages of G. J. Cooper and J. H. Verner (SIAM J. Numer. Anal. 9 (1972) 389): the
+#: rows of its table below the diagonal, and its weights.
 STAGES: tuple[tuple[float, ...], ...] = (
     (),
-    (1 / 3,),
-    (0.0, 2 / 3),
-    (1 / 12, 1 / 3, -1 / 12),
-    (-1 / 16, 9 / 8, -3 / 16, -3 / 8),
-    (0.0, 9 / 8, -3 / 8, -3 / 4, 1 / 2),
-    (9 / 44, -9 / 11, 63 / 44, 18 / 11, 0.0, -16 / 11),
-)
-WEIGHTS = (11 / 120, 0.0, 27 / 40, 27 / 40, -4 / 15, -4 / 15, 11 / 120)
+    (1 / 2,),
+    (1 / 4, 1 / 4),
+    (1 / 7, (-7 - 3 * _S) / 98, (21 + 5 * _S) / 49),
+    ((11 + _S) / 84, 0.0, (18 + 4 * _S) / 63, (21 - _S) / 252),
+    ((5 + _S) / 48, 0.0, (9 + _S) / 36, (-231 + 14 * _S) / 360, (63 - 7 * _S) / 80),
+    ((10 - _S) / 42, 0.0, (-432 + 92 * _S) / 315, (633 - 145 * _S) / 90, (-504 + 115 * _S) / 70, (63 - 13 * _S) / 35),
+    (1 / 14, 0.0, 0.0, 0.0, (14 - 3 * _S) / 126, (13 - 3 * _S) / 63, 1 / 9),
+    (1 / 32, 0.0, 0.0, 0.0, (91 - 21 * _S) / 576, 11 / 72, (-385 - 75 * _S) / 1152, (63 + 13 * _S) / 128),
+    (1 / 14, 0.0, 0.0, 0.0, 1 / 9, (-733 - 147 * _S) / 2205, (515 + 111 * _S) / 504, (-51 - 11 * _S) / 56,
+     (132 + 28 * _S) / 245),
+    (0.0, 0.0, 0.0, 0.0, (-42 + 7 * _S) / 18, (-18 + 28 * _S) / 45, (-273 - 53 * _S) / 72, (301 + 53 * _S) / 72,
+     (28 - 28 * _S) / 45, (49 - 7 * _S) / 18),
+)  # fmt: skip
+WEIGHTS = (1 / 20, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 49 / 180, 16 / 45, 49 / 180, 1 / 20)
 #: Newton corrections after each step, and once more at the end.
 CORRECTIONS = 2
 #: Numbers of equal steps: each point is moved in the fewest that are good enough for it.
-COUNTS = (32, 128, 512)
+COUNTS = (16, 64, 256)
 #: The rounding unit to this power is the share of the path that the first corrections may add up to in good steps.
 ACCURACY = 0.7
 #: A correction longer than this share of its step has left the level set for another part of it.
@@ -200,7 +209,7 @@ class LevelFlow:
             away = ~(_length(u - start) <= FAR * (1 + _length(start)))
             t = np.where(away, np.nan, t)
             done = done | away | (homing & (np.abs(size) <= np.sqrt(EPSILON) * t))
-            growth = 0.9 * (coarse * length / drift) ** (1 / 7)
+            growth = 0.9 * (coarse * length / drift) ** (1 / 9)
             h = h * np.clip(np.where(np.isnan(growth), 0.2, growth), 0.2, 4.0)
             if done.all():
                 break
@@ -211,10 +220,10 @@ class LevelFlow:
         for row in STAGES:
             at = u
             for weight, stage in zip(row, stages, strict=True):
-                at = at + (weight * h)[..., None] * stage if weight else at
-            stages.append(velocity(at))
+                at = at + weight * stage if weight else at
+            stages.append(h[..., None] * velocity(at))
         total = sum(weight * stage for weight, stage in zip(WEIGHTS, stages, strict=True) if weight)
-        return self._settle(u + h[..., None] * total, level)
+        return self._settle(u + total, level)
 
     def _settle(self, u: Array, level: Array) -> tuple[Array, Array]:
         """Newton corrections along the gradient, and how far the first one went."""

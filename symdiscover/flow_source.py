@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import resources
 from typing import TYPE_CHECKING
+
+import sympy as sp
 
 from symdiscover import flow as _flow
 from symdiscover.errors import OutsideDomain, SymmetryError
@@ -14,7 +17,7 @@ if TYPE_CHECKING:
     from symdiscover.source import _Writer
 
 _NUMBERS = {
-    "STAGES": "Butcher's method of order six: the rows of its table, and the weights.",
+    "STAGES": "The Runge-Kutta method of order eight of Cooper and Verner (1972): the rows of its table, and its weights.",
     "WEIGHTS": "",
     "COUNTS": "Equal steps: each point is moved in the fewest that are good enough for it.",
     "CORRECTIONS": "Newton corrections after each step, back onto the level set.",
@@ -47,9 +50,13 @@ def flow_numbers(symmetry: Symmetry) -> str:
 def flow_functions(symmetry: Symmetry, writer: _Writer) -> str:
     """`slope`, the field where there is one, and the integration that fits the elements."""
     size = symmetry.group.size
-    parts = [_of_points(writer, "slope", "slopes", size, "The loss (...) and its gradient (..., {0}) at u: (..., {0}).")]
+    moved = symmetry.chart.coordinates[:size]
+    slopes = _flow.slopes_of(symmetry.reduced_loss, moved)
+    doc = "The loss (...) and its gradient (..., {0}) at u: (..., {0})."
+    parts = [_of_points(writer, "slope", "slopes", moved, slopes, doc)]
     if symmetry.flow:
-        parts.append(_of_points(writer, "field", "velocity", size, "The field (..., {0}) at u: (..., {0})."))
+        doc = "The field (..., {0}) at u: (..., {0})."
+        parts.append(_of_points(writer, "field", "velocity", moved, symmetry.flow, doc))
     text = resources.files("symdiscover.elements").joinpath("flow.py").read_text(encoding="utf-8")
     titles = text.split("\n# --- ")[1:]
     sections = dict(title.split(" ---\n", 1) for title in titles)
@@ -115,12 +122,19 @@ def flow_act(symmetry: Symmetry, writer: _Writer) -> tuple[str, list[Generated]]
     return "\n".join(lines) + "\n", functions
 
 
-def _of_points(writer: _Writer, name: str, function: str, size: int, doc: str) -> str:
+def _of_points(
+    writer: _Writer, name: str, function: str, moved: Sequence[sp.Symbol], values: Sequence[sp.Expr], doc: str
+) -> str:
     """A function of points u: (..., m) from one of their coordinates."""
-    values = writer.call(function, "*u.unbind(-1)")
+    head = writer.head(name, "u", doc.format(len(moved)))
+    call = writer.call(function, "*u.unbind(-1)")
+    if not writer.keywords and all(value.free_symbols & set(moved) for value in values):
+        if name == "slope":
+            return head + f"    value, *gradient = {call}\n    return value, torch.stack(gradient, dim=-1)\n"
+        return head + f"    return torch.stack({call}, dim=-1)\n"
     result = "values[0], torch.stack(values[1:], dim=-1)" if name == "slope" else "torch.stack(values, dim=-1)"
-    return writer.head(name, "u", doc.format(size)) + (
-        f"    values = [torch.as_tensor(value, dtype=u.dtype, device=u.device) for value in {values}]\n"
+    return head + (
+        f"    values = [torch.as_tensor(value, dtype=u.dtype, device=u.device) for value in {call}]\n"
         f"    values = torch.broadcast_tensors(u[..., 0], *values)[1:]\n"
         f"    return {result}\n"
     )

@@ -85,11 +85,11 @@ def step(
         at = u
         for weight, stage in zip(row, stages, strict=True):
             if weight:
-                at = at + (weight * h)[..., None] * stage
-        stages.append(velocity(at))
+                at = torch.add(at, stage, alpha=weight)
+        stages.append(h[..., None] * velocity(at))
     for weight, stage in zip(WEIGHTS, stages, strict=True):
         if weight:
-            u = u + (weight * h)[..., None] * stage
+            u = torch.add(u, stage, alpha=weight)
     return project(slope, u, level)
 
 
@@ -177,7 +177,7 @@ def march(slope: Slope, start: torch.Tensor) -> torch.Tensor:
         done = done | away | (homing & (size.abs() <= half * t))
         if every(done):
             break
-        growth = 0.9 * (ROOTS * half * taken / drift) ** (1 / 7)
+        growth = 0.9 * (ROOTS * half * taken / drift) ** (1 / 9)
         h = h * torch.where(growth.isnan(), 0.2, growth).clamp(0.2, 4.0)
     return torch.where(done, t, torch.nan)
 
