@@ -36,19 +36,17 @@ STAGES: tuple[tuple[float, ...], ...] = (
      (28 - 28 * _S) / 45, (49 - 7 * _S) / 18),
 )  # fmt: skip
 WEIGHTS = (1 / 20, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 49 / 180, 16 / 45, 49 / 180, 1 / 20)
-#: Newton corrections after each step, and once more at the end.
+#: Newton corrections after each step.
 CORRECTIONS = 2
-#: Numbers of equal steps: each point is moved in the fewest that are good enough for it.
-COUNTS = (16, 64, 256)
-#: The rounding unit to this power is the share of the path that the first corrections may add up to in good steps.
-ACCURACY = 0.7
-#: A correction longer than this share of its step has left the level set for another part of it.
-LEAP = 0.25
+#: The rounding unit to this power is the share of its length by which a step may leave the level set.
+ACCURACY = 0.65
+#: Steps that are tried, and the share of a step by which one that is short beside the path may leave the level set: where
+#: the field has a kink none is better.
+STEPS, LEAP = 500, 0.25
 #: Roundings of the loss within which a moved point must be on its level set: 1e-12 in float64.
 LEVEL = 4096.0
-#: Steps in which a level curve is followed until it closes, and their error as a share of the step, in roots of the
-#: rounding unit. A curve that goes further from its start than `FAR` times its size counts as open.
-MARCH, ROOTS, FAR = 400, 16.0, 1e6
+#: A curve that goes further from its start than this many times its size counts as open.
+FAR = 1e6
 
 EPSILON = float(np.finfo(float).eps)
 Velocity = Callable[[Array], Array]
@@ -97,8 +95,8 @@ class LevelFlow:
     ----------
     function, coordinates:
         Q and u_1, ..., u_m; no other symbols.
-    counts:
-        Numbers of equal steps, tried in this order.
+    steps, accuracy:
+        Steps that are tried, and the power of the rounding unit that bounds their errors.
 
     Examples
     --------
@@ -113,9 +111,13 @@ class LevelFlow:
     """
 
     def __init__(
-        self, function: sp.Expr, coordinates: Sequence[sp.Symbol], counts: tuple[int, ...] = COUNTS
+        self,
+        function: sp.Expr,
+        coordinates: Sequence[sp.Symbol],
+        steps: int = STEPS,
+        accuracy: float = ACCURACY,
     ) -> None:
-        self.counts = counts
+        self.steps, self.accuracy = steps, accuracy
         self._slopes = compiled(slopes_of(function, coordinates), coordinates)
 
     def slope(self, u: Array) -> tuple[Array, Array]:
@@ -143,77 +145,75 @@ class LevelFlow:
     def move(self, velocity: Velocity, start: Array, time: Array) -> tuple[Array, Truths]:
         """The points at `time` (...) on the curves of the field through `start` (..., m), and whether they were reached.
 
-        A point that is not reached stays: where the flow meets what is not finite or a gradient of zero, or the steps
-        are too coarse to stay on the level set.
+        A point that is not reached stays: where the flow meets what is not finite or a gradient of zero, or leaves its
+        level set, or needs too many steps.
         """
-        moved, reached = start, np.zeros(time.shape, dtype=bool)
-        for count in self.counts:
-            found, fine, sound = self._run(velocity, start, time, count)
-            new = ~reached & (sound if count == self.counts[-1] else fine)
-            moved, reached = np.where(new[..., None], found, moved), reached | new
-            if reached.all():
-                break
-        return moved, reached
-
-    def euler(self, velocity: Velocity, start: Array, time: Array, count: int = COUNTS[0]) -> Array:
-        """The same by steps of order one without any projection: what a flow that leaves its level set looks like."""
-        u = start
-        for _ in range(count):
-            u = u + (time / count)[..., None] * velocity(u)
-        return u
-
-    def _run(self, velocity: Velocity, start: Array, time: Array, count: int) -> tuple[Array, Truths, Truths]:
-        """The image in so many steps, whether the steps are fine, and whether it is sound at least."""
         with np.errstate(all="ignore"):
             level, gradient = self.slope(start)
-            size, steep = _length(start), _length(gradient)
-            slack = 64 * EPSILON * (size + np.abs(level) / steep)
-            u, h = start, time / count
-            path, off, sound = np.zeros_like(level), np.zeros_like(level), np.isfinite(level)
-            for _ in range(count):
-                stepped, drift = self._step(velocity, u, h, level)
-                length = _length(stepped - u)
-                sound = sound & (drift <= LEAP * length + slack)
-                u, path, off = stepped, path + length, off + drift
-            u, _ = self._settle(u, level)
-            value, _ = self.slope(u)
-            sound = sound & (np.abs(value - level) <= EPSILON * (LEVEL * np.abs(level) + 16 * size * steep))
-            sound = sound & np.isfinite(u).all(-1)
-            return u, sound & (off <= EPSILON**ACCURACY * path + count * slack), sound
+            slack = self._slack(start, level, gradient)
+            u, left, path, h = start, time, np.zeros_like(level), time / 16
+            for _ in range(self.steps):
+                size = np.where(np.abs(h) < np.abs(left), h, left)
+                stepped, taken, good, growth = self._attempt(velocity, u, size, level, path, slack)
+                good = good & (left != 0)
+                u, left = np.where(good[..., None], stepped, u), np.where(good, left - size, left)
+                path, h = path + np.where(good, taken, 0.0), size * growth
+                if ((left == 0) | (np.abs(h) < 1e-3 * EPSILON * np.abs(time))).all():
+                    break
+            u = np.where((time != 0)[..., None], self._settle(u, level)[0], start)
+            off = np.abs(self.slope(u)[0] - level)
+            sound = off <= EPSILON * (LEVEL * np.abs(level) + 16 * _length(start) * _length(gradient))
+            reached = (left == 0) & sound & np.isfinite(u).all(-1)
+            return np.where(reached[..., None], u, start), reached
 
-    def period(self, start: Array, march: int = MARCH) -> Array:
+    def euler(self, velocity: Velocity, start: Array, time: Array, count: int = 32) -> Array:
+        """The same by steps of order one without any projection: what a flow that leaves its level set looks like."""
+        u = start
+        with np.errstate(all="ignore"):
+            for _ in range(count):
+                u = u + (time / count)[..., None] * velocity(u)
+        return u
+
+    def period(self, start: Array) -> Array:
         """The time after which the field (-Q_2, Q_1) returns to `start` (..., 2); NaN where it does not."""
         with np.errstate(all="ignore"):
-            t = self._march(start, march)
-            origin = self.turning(start)
-            back, reached = self.move(self.turning, start, np.where(np.isfinite(t), t, 0.0))
-            late = ((back - start) * origin).sum(-1) / (origin * origin).sum(-1)
-            return np.where(reached & (np.abs(late) <= 1e-3 * t), t - late, np.nan)
+            level, gradient = self.slope(start)
+            slack, origin = self._slack(start, level, gradient), turn(gradient)
+            u, t, side, path = start, np.zeros_like(level), np.zeros_like(level), np.zeros_like(level)
+            homing, ended = np.zeros_like(level, bool), np.zeros_like(level, bool)
+            h = 1e-3 * (1 + _length(start)) / _length(gradient)
+            for _ in range(self.steps):
+                ahead = (turn(self.slope(u)[1]) * origin).sum(-1)
+                size = np.where(homing, -side / ahead, h)  # Newton's steps to the line through the start
+                stepped, taken, good, growth = self._attempt(self.turning, u, size, level, path, slack)
+                good = (good | homing) & ~ended
+                u, t = np.where(good[..., None], stepped, u), np.where(good, t + size, t)
+                path, h = path + np.where(good, taken, 0.0), h * growth
+                before, side = side, ((u - start) * origin).sum(-1)
+                away = _length(u - start)
+                homing = homing | (good & (before < 0) & (side >= 0) & (away <= 2 * taken))
+                ended = ended | ~(away <= FAR * (1 + _length(start)))
+                ended = ended | (homing & (np.abs(size) <= np.sqrt(EPSILON) * t))
+                if ended.all():
+                    break
+            closed = homing & ended & (_length(u - start) <= 1e-6 * path)
+            return np.where(closed, t, np.nan)
 
-    def _march(self, start: Array, march: int) -> Array:
-        """The period to half of the digits: steps as long as their error allows, the last ones Newton's to the start."""
-        level, gradient = self.slope(start)
-        origin, u, t = turn(gradient), start, np.zeros_like(level)
-        side, homing, done = np.zeros_like(level), np.zeros_like(level, bool), np.zeros_like(level, bool)
-        h = 1e-4 * (1 + _length(start)) / _length(gradient)
-        coarse = ROOTS * np.sqrt(EPSILON)
-        for _ in range(march):
-            ahead = (turn(self.slope(u)[1]) * origin).sum(-1)
-            size = np.where(homing, -side / ahead, h)
-            stepped, drift = self._step(self.turning, u, size, level)
-            length = _length(stepped - u)
-            taken = (homing | (drift <= coarse * length)) & ~done
-            u, t = np.where(taken[..., None], stepped, u), np.where(taken, t + size, t)
-            before, side = side, ((u - start) * origin).sum(-1)
-            homing = homing | (taken & (before < 0) & (side >= 0) & (_length(u - start) <= 2 * length))
-            away = ~(_length(u - start) <= FAR * (1 + _length(start)))
-            t = np.where(away, np.nan, t)
-            done = done | away | (homing & (np.abs(size) <= np.sqrt(EPSILON) * t))
-            growth = 0.9 * (coarse * length / drift) ** (1 / 9)
-            h = h * np.clip(np.where(np.isnan(growth), 0.2, growth), 0.2, 4.0)
-            if done.all():
-                break
-        return np.where(done, t, np.nan)
+    def _slack(self, start: Array, level: Array, gradient: Array) -> Array:
+        """How far rounding alone may take a point off its level set."""
+        return 64 * EPSILON * (_length(start) + np.abs(level) / _length(gradient))
+
+    def _attempt(
+        self, velocity: Velocity, u: Array, h: Array, level: Array, path: Array, slack: Array
+    ) -> tuple[Array, Array, Truths, Array]:
+        """A step, its length, whether it is good, and by how much the next one should be longer."""
+        stepped, drift = self._step(velocity, u, h, level)
+        taken = _length(stepped - u)
+        allowed = EPSILON**self.accuracy * taken + slack
+        short = taken <= np.sqrt(EPSILON) * path
+        good = (drift <= allowed) | (short & (drift <= LEAP * taken))
+        growth = 0.9 * (allowed / drift) ** (1 / 9)
+        return stepped, taken, good, np.clip(np.where(np.isnan(growth), 0.2, growth), 0.2, 10.0)
 
     def _step(self, velocity: Velocity, u: Array, h: Array, level: Array) -> tuple[Array, Array]:
         stages: list[Array] = []
@@ -227,11 +227,11 @@ class LevelFlow:
 
     def _settle(self, u: Array, level: Array) -> tuple[Array, Array]:
         """Newton corrections along the gradient, and how far the first one went."""
-        drift = None
-        for _ in range(CORRECTIONS):
+        drift = np.zeros_like(level)
+        for number in range(CORRECTIONS):
             value, gradient = self.slope(u)
             shift = ((value - level) / (gradient * gradient).sum(-1))[..., None] * gradient
-            drift = _length(shift) if drift is None else drift
+            drift = _length(shift) if number == 0 else drift
             u = u - shift
         return u, drift
 

@@ -16,15 +16,17 @@ import sympy as sp
 
 from symdiscover.errors import OutsideDomain, SymmetryError
 from symdiscover.floats import Array, compiled
-from symdiscover.flow import LevelFlow, Velocity
+from symdiscover.flow import LevelFlow, Truths, Velocity
 from symdiscover.images import refutation
 from symdiscover.rounding import evaluate_digits
 from symdiscover.symmetry import Identity, Symmetry
 
-#: Sample points, half the side of the box they are drawn from, and equal steps of the flow.
-POINTS, BOX, STEPS = 8, 3.0, (64,)
+#: Sample points, and half the side of the box they are drawn from.
+POINTS, BOX = 8, 3.0
 #: A loss that moves by more than this, relative to its size and its slope at the point, is another loss.
 MOVED = 1e-11
+#: The share of a period for which points flow.
+SHARE = 0.4
 #: Digits in which the losses of a point and of its image are compared.
 DIGITS = 30
 
@@ -82,25 +84,28 @@ def flow_identities(symmetry: Symmetry) -> list[Identity]:
     sample = _sample(symmetry)
     u = sample.points
     if not len(u):
-        raise SymmetryError("the gradient is zero or not finite at every sample point: there is no level set to move on")
-    identities, moved, reached, times = [], *_moved(symmetry, sample)
+        raise SymmetryError(
+            "the gradient is zero or not finite at every sample point: there is no level set to move on"
+        )
+    times = _times(symmetry, sample)
+    moved, reached = sample.flow.move(sample.velocity, u, times)
+    reached = reached & (times != 0)
     error = _compare(symmetry, sample, moved, reached)
     plain = sample.flow.euler(sample.velocity, u, times)
     before, after = sample.flow.slope(u)[0], sample.flow.slope(plain)[0]
-    drift = float(np.nanmax(np.abs(after - before) / np.abs(before), initial=0.0))
-    identities.append(
-        Identity(
-            "map",
-            "L(a(g, x)) = L(x)",
-            "numerical" if reached.any() else "unchecked",
-            f"{int(reached.sum())} of {len(u)} points move, relative error {error:.1e} "
-            f"({drift:.1e} by Euler's steps without projection)",
-        )
+    with np.errstate(all="ignore"):
+        drift = float(np.nanmax(np.abs(after - before) / np.abs(before), initial=0.0))
+    image = Identity(
+        "map",
+        "L(a(g, x)) = L(x)",
+        "numerical" if reached.any() else "unchecked",
+        f"{int(reached.sum())} of {len(u)} points move, relative error {error:.1e} "
+        f"({drift:.1e} by Euler's steps without projection)",
     )
     if symmetry.group.element == "vector":
         statement = "not claimed: flows of different Omega do not commute"
-        return [*identities, Identity("composition", statement, "unchecked", "a word, no action of R^k")]
-    return [*identities, _composition(symmetry, sample)]
+        return [image, Identity("composition", statement, "unchecked", "a word, no action of R^k")]
+    return [image, _composition(symmetry, sample, times, moved, reached)]
 
 
 @dataclass(frozen=True)
@@ -123,7 +128,7 @@ def _sample(symmetry: Symmetry) -> _Sample:
     moved = symmetry.chart.coordinates[: symmetry.group.size]
     constants = {s: sp.Rational(k + 4, 2 * k + 5) for k, s in enumerate(symmetry.loss.constants)}
     try:
-        flow = LevelFlow(symmetry.reduced_loss.xreplace(constants), moved, STEPS)
+        flow = LevelFlow(symmetry.reduced_loss.xreplace(constants), moved)
         points = regular_points(flow, len(moved))
         velocity: Velocity = flow.turning if symmetry.group.element == "angle" else flow.arc
         if symmetry.flow:
@@ -140,27 +145,25 @@ def _antisymmetric(count: int, size: int) -> Array:
     return upper - np.swapaxes(upper, -1, -2)
 
 
-def _moved(symmetry: Symmetry, sample: _Sample) -> tuple[Array, np.ndarray, Array]:
-    """The images of the sample points, which of them were reached, and after which time."""
+def _times(symmetry: Symmetry, sample: _Sample) -> Array:
+    """For how long each sample point flows: a share of its period for angles, zero where its curve does not close."""
     count = len(sample.points)
-    times = np.ones(count)
     if symmetry.group.element == "angle":
         periods = sample.flow.period(sample.points)
         if not np.isfinite(periods).any():
-            raise SymmetryError("no level curve through a sample point was seen to close: its elements are no angles")
-        times = np.where(np.isfinite(periods), 0.4 * periods, 0.0)
-    elif symmetry.group.element == "time" and not symmetry.flow:
-        times = np.linspace(-2, 2, count) if count > 1 else times
-    moved, reached = sample.flow.move(sample.velocity, sample.points, times)
-    return moved, reached & (times != 0), times
+            raise SymmetryError(
+                "no level curve through a sample point was seen to close: its elements are no angles"
+            )
+        return np.where(np.isfinite(periods), SHARE * periods, 0.0)
+    return np.ones(count) if symmetry.group.element == "vector" else np.resize([1.0, -1.0, 0.3, -2.0], count)
 
 
-def _compare(symmetry: Symmetry, sample: _Sample, moved: Array, reached: np.ndarray) -> float:
+def _compare(symmetry: Symmetry, sample: _Sample, moved: Array, reached: Truths) -> float:
     """The largest relative difference of the loss between points and their images, in many digits."""
     worst = 0.0
     slopes = sample.flow.slope(sample.points)[1]
     for u, v, slope in zip(sample.points[reached], moved[reached], slopes[reached], strict=True):
-        point = {}
+        point: dict[sp.Symbol, mpmath.mpf] = {}
         with mpmath.workdps(DIGITS):
             try:
                 before, point = _loss_at(symmetry, sample, u)
@@ -175,7 +178,9 @@ def _compare(symmetry: Symmetry, sample: _Sample, moved: Array, reached: np.ndar
     return worst
 
 
-def _loss_at(symmetry: Symmetry, sample: _Sample, u: Sequence[float]) -> tuple[mpmath.mpf, dict[sp.Symbol, mpmath.mpf]]:
+def _loss_at(
+    symmetry: Symmetry, sample: _Sample, u: Sequence[float]
+) -> tuple[mpmath.mpf, dict[sp.Symbol, mpmath.mpf]]:
     """The loss at psi(u), the coordinates that stay being zero, and the point."""
     chart, rest = symmetry.chart, symmetry.chart.coordinates[symmetry.group.size :]
     values = {s: mpmath.mpf(int(v.p)) / int(v.q) for s, v in sample.constants.items()}
@@ -187,27 +192,24 @@ def _loss_at(symmetry: Symmetry, sample: _Sample, u: Sequence[float]) -> tuple[m
     return evaluate_digits(symmetry.loss.expression, values), point
 
 
-def _composition(symmetry: Symmetry, sample: _Sample) -> Identity:
-    """a(s, a(t, x)) = a(s + t, x), measured: where t + s is a whole turn for angles, and zero for times."""
+def _composition(
+    symmetry: Symmetry, sample: _Sample, times: Array, moved: Array, reached: Truths
+) -> Identity:
+    """a(s, a(t, x)) = a(s + t, x), measured: for angles where s + t is a whole turn, for times in two halves."""
     start, flow, velocity = sample.points, sample.flow, sample.velocity
     if symmetry.group.element == "angle":
-        periods = flow.period(start)
-        middle, reached = flow.move(velocity, start, 0.4 * periods)
-        again, back = flow.move(velocity, middle, 0.6 * flow.period(middle))
-        statement = f"a(2 pi - t, a(t, x)) = x; {int(np.isfinite(periods).sum())} of {len(start)} level curves close"
+        again, back = flow.move(velocity, moved, (1 - SHARE) * flow.period(moved))
+        statement, goal = (
+            f"a(2 pi - t, a(t, x)) = x; {int(reached.sum())} of {len(start)} level curves close",
+            start,
+        )
     else:
-        ones = np.ones(len(start))
-        middle, reached = flow.move(velocity, start, 0.7 * ones)
-        once, back = flow.move(velocity, middle, 0.3 * ones)
-        again, there = flow.move(velocity, start, ones)
-        again, back = start + once - again, back & there
-        statement = "a(s, a(t, x)) = a(s + t, x)"
+        middle, there = flow.move(velocity, start, times / 2)
+        again, back = flow.move(velocity, middle, times / 2)
+        statement, goal, back = "a(t/2, a(t/2, x)) = a(t, x)", moved, back & there
     both = reached & back
     if not both.any():
         return Identity("composition", statement, "unchecked", "no sample point moves twice")
-    size = 1 + np.abs(start[both]).max(-1)
-    error = np.abs(again - start)[both].max(-1) / size
+    error = np.abs(again - goal)[both].max(-1) / (1 + np.abs(goal[both]).max(-1))
     method = f"{int(both.sum())} points, error {np.median(error):.1e}, at most {error.max():.1e}; not proved"
     return Identity("composition", statement, "numerical", method)
-
-

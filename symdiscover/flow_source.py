@@ -19,15 +19,11 @@ if TYPE_CHECKING:
 _NUMBERS = {
     "STAGES": "The Runge-Kutta method of order eight of Cooper and Verner (1972): the rows of its table, and its weights.",
     "WEIGHTS": "",
-    "COUNTS": "Equal steps: each point is moved in the fewest that are good enough for it.",
     "CORRECTIONS": "Newton corrections after each step, back onto the level set.",
-    "ACCURACY": "The rounding unit to this power is the share of the path that they may add up to in good steps.",
-    "LEAP": "A correction of a larger share of its step, or roundings of the loss by which the image may be off: no move.",
-    "LEVEL": "",
-}
-_MARCH = {
-    "MARCH": "Steps in which a curve must close, and their error as a share of the step, in roots of the rounding unit.",
-    "ROOTS": "",
+    "ACCURACY": "The rounding unit to this power is the share of its length by which a step may leave the level set.",
+    "STEPS": "Steps that are tried, and the share for one that is very short: at a kink none is better.",
+    "LEAP": "",
+    "LEVEL": "Roundings of the loss within which a moved point must be on its level set.",
     "FAR": "A curve that goes further from its start than this many times its size counts as open.",
 }
 
@@ -36,13 +32,12 @@ def flow_numbers(symmetry: Symmetry) -> str:
     """The constants of the integration, with what each is."""
     if symmetry.flow is None:
         return ""
-    numbers = _NUMBERS | (_MARCH if symmetry.group.element == "angle" else {})
     lines = []
-    for name, doc in numbers.items():
+    for name, doc in _NUMBERS.items():
+        if name == "FAR" and symmetry.group.element != "angle":
+            continue
         value = getattr(_flow, name)
-        text = (
-            repr(value) if name != "STAGES" else "(\n" + "".join(f"    {row!r},\n" for row in value) + ")"
-        )
+        text = repr(value) if name != "STAGES" else "(\n" + "".join(f"    {row!r},\n" for row in value) + ")"
         lines += [f"# {doc}"] * bool(doc) + [f"{name} = {text}"]
     return "\n".join(lines)
 
@@ -116,7 +111,9 @@ def flow_act(symmetry: Symmetry, writer: _Writer) -> tuple[str, list[Generated]]
         return "\n".join(lines) + "\n", functions
     lines.append(f"moved, reached = {kind}({', '.join(arguments)})")
     if group.size < n:
-        lines.append(f"moved = torch.cat([moved, u[..., {group.size}:].expand(*moved.shape[:-1], -1)], dim=-1)")
+        lines.append(
+            f"moved = torch.cat([moved, u[..., {group.size}:].expand(*moved.shape[:-1], -1)], dim=-1)"
+        )
     image = writer.call("inverse_chart", "*moved.unbind(-1)")
     lines.append(f"return torch.where(reached[..., None], stack({image}){writer.cast}, point)")
     return "\n".join(lines) + "\n", functions
@@ -132,7 +129,9 @@ def _of_points(
         if name == "slope":
             return head + f"    value, *gradient = {call}\n    return value, torch.stack(gradient, dim=-1)\n"
         return head + f"    return torch.stack({call}, dim=-1)\n"
-    result = "values[0], torch.stack(values[1:], dim=-1)" if name == "slope" else "torch.stack(values, dim=-1)"
+    result = (
+        "values[0], torch.stack(values[1:], dim=-1)" if name == "slope" else "torch.stack(values, dim=-1)"
+    )
     return head + (
         f"    values = [torch.as_tensor(value, dtype=u.dtype, device=u.device) for value in {call}]\n"
         f"    values = torch.broadcast_tensors(u[..., 0], *values)[1:]\n"

@@ -514,7 +514,9 @@ def _composition(symmetry: Symmetry) -> Identity:
 def _tested_in_numbers(symmetry: Symmetry, reason: str, seconds: float) -> Certificate:
     """A test at random points and elements, for claims whose proof did not end."""
     if symmetry.flow is not None:  # measured in the part that did not end
-        return _certificate(symmetry, _Findings([Identity("map", "L(a(g, x)) = L(x)", "unchecked", reason)], {}))
+        return _certificate(
+            symmetry, _Findings([Identity("map", "L(a(g, x)) = L(x)", "unchecked", reason)], {})
+        )
     try:
         agreed = call(agreeing_images, symmetry, seconds=seconds)
     except BudgetExceeded as unfinished:

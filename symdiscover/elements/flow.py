@@ -10,18 +10,7 @@ from collections.abc import Callable
 
 import torch
 
-from symdiscover.flow import (
-    ACCURACY,
-    CORRECTIONS,
-    COUNTS,
-    FAR,
-    LEAP,
-    LEVEL,
-    MARCH,
-    ROOTS,
-    STAGES,
-    WEIGHTS,
-)
+from symdiscover.flow import ACCURACY, CORRECTIONS, FAR, LEAP, LEVEL, STAGES, STEPS, WEIGHTS
 
 Slope = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 Velocity = Callable[[torch.Tensor], torch.Tensor]
@@ -29,51 +18,73 @@ Velocity = Callable[[torch.Tensor], torch.Tensor]
 # --- elements ---
 
 
-def move(slope: Slope, velocity: Velocity, start: torch.Tensor, time: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def move(
+    slope: Slope, velocity: Velocity, start: torch.Tensor, time: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
     """The points at `time` (...) on the curves of the field through `start` (..., m), and which were reached (...).
 
-    A point that is not reached stays as it is: where the flow meets a gradient of zero or what is not finite, or leaves
-    its level set. Which number of steps is fine enough for a point is found out first, so that derivatives see no others.
+    A point that is not reached stays as it is: where the flow meets a gradient of zero or what is not finite, leaves its
+    level set, or needs too many steps. The lengths of the steps are found first; derivatives are those of these steps.
     """
-    with torch.no_grad():
-        moved, counts = start, torch.zeros_like(time)
-        for count in COUNTS:
-            found, fine, sound = run(slope, velocity, start, time, count)
-            new = (counts == 0) & (sound if count == COUNTS[-1] else fine)
-            moved, counts = torch.where(new[..., None], found, moved), torch.where(new, count, counts)
-            if every(counts > 0):
-                break
-    if torch.is_grad_enabled():
-        moved = start
-        for count in COUNTS:
-            chosen = counts == count
-            if every(~chosen):
-                continue
-            u = torch.where(chosen[..., None], start, start.detach())
-            found, _, _ = run(slope, velocity, u, torch.where(chosen, time, 0.0), count)
-            moved = torch.where(chosen[..., None], found, moved)
-    return moved, counts > 0
-
-
-def run(
-    slope: Slope, velocity: Velocity, start: torch.Tensor, time: torch.Tensor, count: int
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """The image in `count` equal steps, whether these are fine (...), and whether the image is on the level set (...)."""
     rounding = torch.finfo(start.dtype).eps
-    level, gradient = slope(start)
-    size, steep = length(start), length(gradient)
-    slack = 64 * rounding * (size + level.abs() / steep)
-    u, path, off, sound = start, torch.zeros_like(level), torch.zeros_like(level), level.isfinite()
-    for _ in range(count):
-        stepped, drift = step(slope, velocity, u, time / count, level)
-        taken = length(stepped - u)
-        sound = sound & (drift <= LEAP * taken + slack)
-        u, path, off = stepped, path + taken, off + drift
-    u, _ = project(slope, u, level)
-    value, _ = slope(u)
-    sound = sound & ((value - level).abs() <= rounding * (LEVEL * level.abs() + 16 * size * steep))
-    sound = sound & u.isfinite().all(-1)
-    return u, sound & (off <= rounding**ACCURACY * path + count * slack), sound
+    with torch.no_grad():
+        origin, end = start.detach(), time.detach()
+        level, gradient = slope(origin)
+        slack = slack_of(origin, level, gradient)
+        u, left, path, h, steps = origin, end, torch.zeros_like(level), end / 16, []
+        for _ in range(STEPS):
+            size = torch.where(h.abs() < left.abs(), h, left)
+            stepped, taken, good, growth = attempt(slope, velocity, u, size, level, path, slack)
+            good = good & (left != 0)
+            u, left = torch.where(good[..., None], stepped, u), torch.where(good, left - size, left)
+            path, h = path + torch.where(good, taken, 0.0), size * growth
+            steps.append(torch.where(good, size, 0.0))
+            if every((left == 0) | (h.abs() < 1e-3 * rounding * end.abs())):
+                break
+        u = torch.where((end != 0)[..., None], project(slope, u, level)[0], origin)
+        allowed = rounding * (LEVEL * level.abs() + 16 * length(origin) * length(gradient))
+        reached = (left == 0) & ((slope(u)[0] - level).abs() <= allowed) & u.isfinite().all(-1)
+    if not torch.is_grad_enabled():
+        return torch.where(reached[..., None], u, start), reached
+    # A last step of length zero carries the derivative by time.
+    steps.append(time - end)
+    u = replay(slope, velocity, torch.where(reached[..., None], start, origin), steps, reached)
+    return torch.where(reached[..., None], u, start), reached
+
+
+def replay(
+    slope: Slope, velocity: Velocity, start: torch.Tensor, steps: list[torch.Tensor], rows: torch.Tensor
+) -> torch.Tensor:
+    """The same steps again with derivatives, in those rows."""
+    u, level = start, slope(start)[0]
+    for h in steps:
+        u, _ = step(slope, velocity, u, torch.where(rows, h, 0.0), level)
+    return u
+
+
+def attempt(
+    slope: Slope,
+    velocity: Velocity,
+    u: torch.Tensor,
+    h: torch.Tensor,
+    level: torch.Tensor,
+    path: torch.Tensor,
+    slack: torch.Tensor,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """A step, its length, whether it is good, and by how much the next one should be longer."""
+    rounding = torch.finfo(u.dtype).eps
+    stepped, drift = step(slope, velocity, u, h, level)
+    taken = length(stepped - u)
+    allowed = rounding**ACCURACY * taken + slack
+    short = taken <= rounding**0.5 * path
+    good = (drift <= allowed) | (short & (drift <= LEAP * taken))
+    growth = 0.9 * (allowed / drift) ** (1 / 9)
+    return stepped, taken, good, torch.where(growth.isnan(), 0.2, growth).clamp(0.2, 10.0)
+
+
+def slack_of(start: torch.Tensor, level: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
+    """How far rounding alone may take a point off its level set (...)."""
+    return 64 * torch.finfo(start.dtype).eps * (length(start) + level.abs() / length(gradient))
 
 
 def step(
@@ -133,53 +144,55 @@ def turning(slope: Slope, start: torch.Tensor, theta: torch.Tensor) -> tuple[tor
     time = period(slope, start)
     share = torch.remainder(theta + torch.pi, 2 * torch.pi) / (2 * torch.pi) - 0.5
     closed, share, time = torch.broadcast_tensors(time.isfinite(), share, time)
-    u = start.expand(*share.shape, -1)
     time = torch.where(closed, share * torch.where(closed, time, 1.0), 0.0)
-    moved, reached = move(slope, lambda v: turn(slope(v)[1]), u, time)
+    moved, reached = move(slope, lambda v: turn(slope(v)[1]), start.expand(*share.shape, -1), time)
     return moved, reached & closed
 
 
 def period(slope: Slope, start: torch.Tensor) -> torch.Tensor:
     """The time after which the field (-L_2, L_1) returns to `start` (..., 2); NaN where it does not.
 
-    Found by `march` to half of the digits, then by one more step of Newton's, which gives it its derivative.
+    Its derivative is that of one Newton step: where the curve of a neighbour, followed for this time, ends up late.
     """
     with torch.no_grad():
-        time = march(slope, start)
+        time, steps = march(slope, start.detach())
         closed = time.isfinite()
+    if not torch.is_grad_enabled():
+        return time
     u = torch.where(closed[..., None], start, start.detach())
-    back, reached = move(slope, lambda v: turn(slope(v)[1]), u, torch.where(closed, time, 0.0))
-    closed = closed & reached
+    back = replay(slope, lambda v: turn(slope(v)[1]), u, steps, closed)
     ahead = torch.where(closed[..., None], turn(slope(u)[1]).detach(), 1.0)
     late = ((back - u) * ahead).sum(-1) / ahead.square().sum(-1)
-    closed = closed & (late.detach().abs() <= 1e-3 * time)
-    return torch.where(closed, time - late, torch.nan)
+    return torch.where(closed, time - (late - late.detach()), torch.nan)
 
 
-def march(slope: Slope, start: torch.Tensor) -> torch.Tensor:
-    """The period to half of the digits (...): steps as long as their error allows, the last ones Newton's to the start."""
+def march(slope: Slope, start: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    """The period of each curve (...), NaN where it does not close, and the steps that were taken."""
     half = torch.finfo(start.dtype).eps ** 0.5
     level, gradient = slope(start)
-    origin, u, t, side = turn(gradient), start, torch.zeros_like(level), torch.zeros_like(level)
-    homing, done = torch.zeros_like(level, dtype=torch.bool), torch.zeros_like(level, dtype=torch.bool)
-    h = 1e-4 * (1 + length(start)) / length(gradient)
-    for _ in range(MARCH):
+    slack, origin = slack_of(start, level, gradient), turn(gradient)
+    u, t, side, path = start, torch.zeros_like(level), torch.zeros_like(level), torch.zeros_like(level)
+    homing, ended, steps = torch.zeros_like(level) > 0, torch.zeros_like(level) > 0, []
+    h = 1e-3 * (1 + length(start)) / length(gradient)
+    for _ in range(STEPS):
         ahead = (turn(slope(u)[1]) * origin).sum(-1)
-        size = torch.where(homing, -side / ahead, h)
-        stepped, drift = step(slope, lambda v: turn(slope(v)[1]), u, size, level)
-        taken = length(stepped - u)
-        good = (homing | (drift <= ROOTS * half * taken)) & ~done
+        size = torch.where(homing, -side / ahead, h)  # Newton's steps to the line through the start
+        stepped, taken, good, growth = attempt(
+            slope, lambda v: turn(slope(v)[1]), u, size, level, path, slack
+        )
+        good = (good | homing) & ~ended
         u, t = torch.where(good[..., None], stepped, u), torch.where(good, t + size, t)
+        path, h = path + torch.where(good, taken, 0.0), h * growth
+        steps.append(torch.where(good, size, 0.0))
         before, side = side, ((u - start) * origin).sum(-1)
-        homing = homing | (good & (before < 0) & (side >= 0) & (length(u - start) <= 2 * taken))
-        away = ~(length(u - start) <= FAR * (1 + length(start)))
-        t = torch.where(away, torch.nan, t)
-        done = done | away | (homing & (size.abs() <= half * t))
-        if every(done):
+        away = length(u - start)
+        homing = homing | (good & (before < 0) & (side >= 0) & (away <= 2 * taken))
+        ended = ended | ~(away <= FAR * (1 + length(start)))
+        ended = ended | (homing & (size.abs() <= half * t))
+        if every(ended):
             break
-        growth = 0.9 * (ROOTS * half * taken / drift) ** (1 / 9)
-        h = h * torch.where(growth.isnan(), 0.2, growth).clamp(0.2, 4.0)
-    return torch.where(done, t, torch.nan)
+    closed = homing & ended & (length(u - start) <= max(1e-6, half) * path)
+    return torch.where(closed, t, torch.nan), steps
 
 
 # --- time ---

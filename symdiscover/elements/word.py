@@ -23,7 +23,9 @@ def exp(xi: torch.Tensor) -> torch.Tensor:
 
 def compose(g: torch.Tensor, h: torch.Tensor) -> NoReturn:
     """There is no product: one flow after another is a word, not the flow of a sum."""
-    raise ValueError("flows along a level set do not compose to one: move the point by one element after another")
+    raise ValueError(
+        "flows along a level set do not compose to one: move the point by one element after another"
+    )
 
 
 def inverse(g: torch.Tensor) -> torch.Tensor:

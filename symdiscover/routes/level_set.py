@@ -13,7 +13,7 @@ import sympy as sp
 
 from symdiscover.errors import OutsideDomain, SymmetryError
 from symdiscover.flow import LevelFlow
-from symdiscover.flow_claim import STEPS, regular_points
+from symdiscover.flow_claim import regular_points
 from symdiscover.group import Group
 from symdiscover.lie_algebra import orbit_dimension
 from symdiscover.loss import Loss
@@ -24,8 +24,8 @@ order = 90
 
 #: Gradients with more operations are not evaluated step by step, nor losses of more variables.
 OPERATIONS, VARIABLES = 50_000, 64
-#: Steps in which a level curve must close to count as closed.
-MARCH = 200
+#: Steps in which a level curve must close to count as closed, and the power of the rounding unit that bounds their errors.
+STEPS, ACCURACY = 300, 0.5
 
 
 def find(loss: Loss, found: tuple[Symmetry, ...] = ()) -> list[Symmetry]:
@@ -52,18 +52,18 @@ def find(loss: Loss, found: tuple[Symmetry, ...] = ()) -> list[Symmetry]:
     flow = _numerical(loss)
     points = regular_points(flow, n)
     if not len(points):
-        raise NoSymmetry("its gradient is zero or not finite at every sample point: it is constant in pieces, or nearly")
+        raise NoSymmetry(
+            "its gradient is zero or not finite at every sample point: it is constant in pieces, or nearly"
+        )
     chart = Chart.identity(loss.variables, loss.constants)
     reduced = loss.expression.xreplace(dict(zip(loss.variables, chart.coordinates, strict=True)))
     group = Group("level-set flow", n, (), element="time" if n == 2 else "vector")
     note = "a flow by arc length, the higher values on the left"
     if n > 2:
         note = "words in flows that do not commute: elements have no product"
-    elif not loss.constants and np.isfinite(flow.period(points, MARCH)).all():
+    elif not loss.constants and np.isfinite(flow.period(points)).all():
         group = Group("SO(2)", 2, (), compact=True, element="angle")
-        note = (
-            f"all {len(points)} level curves looked at are closed; a point on one that does not close, or closes late, stays"
-        )
+        note = f"all {len(points)} level curves looked at are closed; a point on one that does not close, or closes late, stays"
     return [Symmetry(loss, group, chart, "numerical", "level_set", reduced, note=note, flow=())]
 
 
@@ -86,6 +86,6 @@ def _numerical(loss: Loss) -> LevelFlow:
     try:
         if sum(slope.count_ops() for slope in loss.gradient) > OPERATIONS:
             raise NoSymmetry("a gradient of too many operations")
-        return LevelFlow(loss.expression.xreplace(constants), loss.variables, STEPS)
+        return LevelFlow(loss.expression.xreplace(constants), loss.variables, STEPS, ACCURACY)
     except OutsideDomain as error:
         raise NoSymmetry(f"not differentiable in closed form: {error}") from error
