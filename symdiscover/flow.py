@@ -163,7 +163,7 @@ class LevelFlow:
             u = np.where((time != 0)[..., None], self._settle(u, level)[0], start)
             off = np.abs(self.slope(u)[0] - level)
             sound = off <= EPSILON * (LEVEL * np.abs(level) + 16 * _length(start) * _length(gradient))
-            reached = (left == 0) & sound & np.isfinite(u).all(-1)
+            reached = (left == 0) & sound & np.isfinite(u).all(-1) & (_length(gradient) > 0)
             return np.where(reached[..., None], u, start), reached
 
     def euler(self, velocity: Velocity, start: Array, time: Array, count: int = 32) -> Array:
@@ -213,7 +213,7 @@ class LevelFlow:
         short = taken <= np.sqrt(EPSILON) * path
         good = (drift <= allowed) | (short & (drift <= LEAP * taken))
         growth = 0.9 * (allowed / drift) ** (1 / 9)
-        return stepped, taken, good, np.clip(np.where(np.isnan(growth), 0.2, growth), 0.2, 10.0)
+        return stepped, taken, good, np.clip(np.where(np.isnan(growth), 0.05, growth), 0.05, 10.0)
 
     def _step(self, velocity: Velocity, u: Array, h: Array, level: Array) -> tuple[Array, Array]:
         stages: list[Array] = []

@@ -44,6 +44,7 @@ def move(
         u = torch.where((end != 0)[..., None], project(slope, u, level)[0], origin)
         allowed = rounding * (LEVEL * level.abs() + 16 * length(origin) * length(gradient))
         reached = (left == 0) & ((slope(u)[0] - level).abs() <= allowed) & u.isfinite().all(-1)
+        reached = reached & (length(gradient) > 0)
     if not torch.is_grad_enabled():
         return torch.where(reached[..., None], u, start), reached
     # A last step of length zero carries the derivative by time.
@@ -79,7 +80,7 @@ def attempt(
     short = taken <= rounding**0.5 * path
     good = (drift <= allowed) | (short & (drift <= LEAP * taken))
     growth = 0.9 * (allowed / drift) ** (1 / 9)
-    return stepped, taken, good, torch.where(growth.isnan(), 0.2, growth).clamp(0.2, 10.0)
+    return stepped, taken, good, torch.where(growth.isnan(), 0.05, growth).clamp(0.05, 10.0)
 
 
 def slack_of(start: torch.Tensor, level: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
