@@ -25,8 +25,9 @@ from symdiscover.symmetry import Identity, Symmetry
 POINTS, BOX = 8, 3.0
 #: A loss that moves by more than this, relative to its size and its slope at the point, is another loss.
 MOVED = 1e-11
-#: The share of a period for which points flow.
-SHARE = 0.4
+#: The share of a period for which points flow, and the power of the rounding unit that bounds the errors of steps: less
+#: strict than in the generated code, since what is measured is how far the loss moves.
+SHARE, ACCURACY = 0.4, 0.5
 #: Digits in which the losses of a point and of its image are compared.
 DIGITS = 30
 
@@ -128,7 +129,7 @@ def _sample(symmetry: Symmetry) -> _Sample:
     moved = symmetry.chart.coordinates[: symmetry.group.size]
     constants = {s: sp.Rational(k + 4, 2 * k + 5) for k, s in enumerate(symmetry.loss.constants)}
     try:
-        flow = LevelFlow(symmetry.reduced_loss.xreplace(constants), moved)
+        flow = LevelFlow(symmetry.reduced_loss.xreplace(constants), moved, accuracy=ACCURACY)
         points = regular_points(flow, len(moved))
         velocity: Velocity = flow.turning if symmetry.group.element == "angle" else flow.arc
         if symmetry.flow:
@@ -198,7 +199,9 @@ def _composition(
     """a(s, a(t, x)) = a(s + t, x), measured: for angles where s + t is a whole turn, for times in two halves."""
     start, flow, velocity = sample.points, sample.flow, sample.velocity
     if symmetry.group.element == "angle":
-        again, back = flow.move(velocity, moved, (1 - SHARE) * flow.period(moved))
+        again, back = flow.move(
+            velocity, moved, times * (1 - SHARE) / SHARE
+        )  # the period is that of the curve
         statement, goal = (
             f"a(2 pi - t, a(t, x)) = x; {int(reached.sum())} of {len(start)} level curves close",
             start,
