@@ -106,7 +106,7 @@ class LevelFlow:
     >>> bool(np.allclose(circles.period(points), np.pi))  # the field is (-2 y, 2 x)
     True
     >>> moved, reached = circles.move(circles.turning, points, np.full(2, np.pi / 4))
-    >>> reached.tolist(), (moved.round(9) + 0.0).tolist()
+    >>> reached.tolist(), (moved.round(6) + 0.0).tolist()
     ([True, True], [[0.0, 1.0], [-3.0, 0.0]])
     """
 

@@ -156,7 +156,13 @@ def _times(symmetry: Symmetry, sample: _Sample) -> Array:
                 "no level curve through a sample point was seen to close: its elements are no angles"
             )
         return np.where(np.isfinite(periods), SHARE * periods, 0.0)
-    return np.ones(count) if symmetry.group.element == "vector" else np.resize([1.0, -1.0, 0.3, -2.0], count)
+    if symmetry.group.element == "vector":
+        return np.ones(count)
+    times = np.resize([1.0, -1.0, 0.3, -2.0], count)
+    if symmetry.flow:  # a field may be steep, and its flow run away: as far as the point is from the origin
+        speed = np.linalg.norm(sample.velocity(sample.points), axis=-1)
+        times = times * (1 + np.linalg.norm(sample.points, axis=-1)) / np.where(speed > 0, 2 * speed, np.inf)
+    return times
 
 
 def _compare(symmetry: Symmetry, sample: _Sample, moved: Array, reached: Truths) -> float:

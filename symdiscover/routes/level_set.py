@@ -11,13 +11,13 @@ from __future__ import annotations
 import numpy as np
 import sympy as sp
 
-from symdiscover.errors import OutsideDomain, SymmetryError
+from symdiscover.errors import OutsideDomain
 from symdiscover.flow import LevelFlow
 from symdiscover.flow_claim import regular_points
 from symdiscover.group import Group
-from symdiscover.lie_algebra import orbit_dimension
 from symdiscover.loss import Loss
 from symdiscover.routes import NoSymmetry
+from symdiscover.routes._known import LEVEL_SETS, moves_level_sets
 from symdiscover.symmetry import Chart, Symmetry
 
 order = 90
@@ -47,8 +47,8 @@ def find(loss: Loss, found: tuple[Symmetry, ...] = ()) -> list[Symmetry]:
         raise NoSymmetry(f"more than {VARIABLES} variables")
     if not loss.expression.free_symbols & set(loss.variables):
         raise NoSymmetry("a constant loss")
-    if any(_is_transitive(symmetry, n) for symmetry in found):
-        raise NoSymmetry("what is found already moves each point anywhere on its level set")
+    if moves_level_sets(found):
+        raise NoSymmetry(LEVEL_SETS)
     flow = _numerical(loss)
     points = regular_points(flow, n)
     if not len(points):
@@ -65,19 +65,6 @@ def find(loss: Loss, found: tuple[Symmetry, ...] = ()) -> list[Symmetry]:
         group = Group("SO(2)", 2, (), compact=True, element="angle")
         note = f"all {len(points)} level curves looked at are closed; a point on one that does not close, or closes late, stays"
     return [Symmetry(loss, group, chart, "numerical", "level_set", reduced, note=note, flow=())]
-
-
-def _is_transitive(symmetry: Symmetry, n: int) -> bool:
-    """Whether the orbit of a generic point has dimension n - 1."""
-    if symmetry.flow is not None:
-        return n == 2
-    if symmetry.dimension < n - 1 or not symmetry.group.basis:
-        return False
-    fields = [symmetry.field(generator) for generator in symmetry.group.basis]
-    try:
-        return orbit_dimension(fields, symmetry.chart.coordinates) == n - 1
-    except (SymmetryError, ValueError):
-        return False
 
 
 def _numerical(loss: Loss) -> LevelFlow:
