@@ -94,7 +94,7 @@ def orbit_curve(action: Action, point: torch.Tensor, count: int = 721, reach: fl
     """
     limit = np.pi if action.group.element == "angle" else reach
     steps = torch.linspace(-limit, limit, count, dtype=point.dtype)
-    xi = torch.zeros(count, max(action.group.dimension, 1), dtype=point.dtype)
+    xi = torch.zeros(count, max(action.parameters, 1), dtype=point.dtype)
     xi[:, 0] = steps
     return action(action.exp(xi), point.expand(count, -1))
 
@@ -133,7 +133,7 @@ def plot_symmetry(
     loss, group = certificate.loss, certificate.group
     if loss.dimension != 2:
         raise SymmetryError(f"a picture needs two variables; this loss has {loss.dimension}")
-    if not group.dimension:
+    if not certificate.symmetry.dimension:
         raise SymmetryError(f"{group.name} is discrete: there is no orbit curve to draw")
     values = _every_constant(loss, constants)
     action = to_torch(certificate, **values)

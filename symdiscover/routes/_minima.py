@@ -43,10 +43,10 @@ def minimisers(loss: Loss, count: int = 4) -> list[Array]:
         step = 2 * scale / (GRID[loss.dimension] - 1)
         for point in _low_nodes(loss, scale):
             ends.append(_descended(loss, point, step / 2, rng))
-    far = lambda point: float(np.abs(point).max())  # noqa: E731
-    ends.sort(key=lambda end: (far(end[1]) > NEAR, round(end[0], 9), far(end[1])))
+    far = [float(np.abs(point).max()) for _, point in ends]
+    order = sorted(range(len(ends)), key=lambda i: (far[i] > NEAR, round(ends[i][0], 9), far[i]))
     chosen: list[Array] = []
-    for height, point in ends:
+    for height, point in (ends[i] for i in order):
         apart = all(np.abs(point - other).max() > 1e-3 * (1 + np.abs(point).max()) for other in chosen)
         if apart and np.isfinite(height):
             chosen.append(point)
