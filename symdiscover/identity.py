@@ -240,7 +240,10 @@ def sample_points(
 
 
 def _meets(point: Point, conditions: Sequence[sp.Basic]) -> bool:
-    return all(condition.xreplace(point) == sp.true for condition in conditions)
+    try:
+        return all(condition.xreplace(point) == sp.true for condition in conditions)
+    except TypeError:  # no comparison: a side is no real number there
+        return False
 
 
 def _random_point(symbols: Sequence[sp.Symbol], rng: random.Random) -> Point:

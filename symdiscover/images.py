@@ -9,7 +9,7 @@ from typing import Any
 import mpmath
 import sympy as sp
 
-from symdiscover.errors import NotInvariant, SymmetryError
+from symdiscover.errors import NotInvariant, OutsideDomain, SymmetryError
 from symdiscover.identity import LOW, Point, high_digits, sample_points, shrinks, value_at
 from symdiscover.root import solve_digits
 from symdiscover.rounding import evaluate_digits
@@ -25,7 +25,7 @@ def agreeing_images(symmetry: Symmetry) -> int:
     Raises
     ------
     NotInvariant
-        With the first image that has not.
+        With the first image that has not, or, where a lemma promises one, that is not there.
     """
     agreed = 0
     loss, conditions = symmetry.loss.expression, symmetry.chart.conditions
@@ -34,7 +34,9 @@ def agreeing_images(symmetry: Symmetry) -> int:
         before = [value_at(loss, point, d) for d in digits]
         try:
             images = [list(images_of(symmetry, point, random.Random(number), d)) for d in digits]
-        except (ArithmeticError, SymmetryError):
+        except (ArithmeticError, SymmetryError) as error:
+            if isinstance(error, OutsideDomain) and symmetry.chart.lemma is not None and None not in before:
+                raise refutation(symmetry, f"there is no image, {error},", point) from error
             continue
         for pair in zip(*images, strict=True):
             after = [_loss_at(symmetry, image, point, d) for image, d in zip(pair, digits, strict=True)]

@@ -417,11 +417,13 @@ def _check(
 
 def _by_lemma(symmetry: Symmetry, lemma: Lemma) -> list[Identity]:
     """What the lemma of a chart with roots needs; where that is not proved, what images say in many digits."""
+    facts = lemma.prove(symmetry.loss)
+    otherwise: Status = "proved"
+    if not all(fact.proved for fact in facts):
+        otherwise = "numerical" if agreeing_images(symmetry) else "unchecked"
     identities = []
-    for fact in lemma.prove(symmetry.loss):
-        status: Status = "proved" if fact.proved else "numerical"
-        if status == "numerical" and not agreeing_images(symmetry):
-            status = "unchecked"
+    for fact in facts:
+        status: Status = "proved" if fact.proved else otherwise
         method = (
             fact.method if fact.proved else f"{fact.method} did not prove it; images at random points agree"
         )

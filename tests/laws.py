@@ -35,6 +35,7 @@ from symdiscover.star import Star
 DEFAULT = (
     "booth", "cube", "degenerate-quadratic", "ellipse", "ellipsoid", "linear-chain", "logistic-regression",
     "rank-one-factorisation", "rosenbrock", "rosenbrock-chain", "rosenbrock-uncoupled:2", "saddle-product", "trid:2",
+    "easom", "himmelblau", "rastrigin", "schwefel-2-20",
 )  # fmt: skip
 #: More expressions: text, and the positive constants with their values.
 EXTRA: dict[str, tuple[str, dict[str, float]]] = {
@@ -62,6 +63,10 @@ ALL_ROUTES = (
     "one square",
     "F(M)",
     "partial peel",
+    "easom",
+    "himmelblau",
+    "rastrigin",
+    "schwefel-2-20",
 )
 SIZES = (1.0, 1e2, 1e4)
 POINTS = 3  # for each size
