@@ -274,15 +274,26 @@ class _Claim:
         scratch = [sp.Symbol(name, real=True) for name in names if name not in known]
         lemma = read_lemma(raw, lambda text: self._read(text))
         chart = lemma.chart(self.loss, coordinates, scratch)
-        written = {
-            "chart": [str(expression) for expression in chart.forward],
-            "inverse": [[symbol.name, *_step_texts(step)] for symbol, step in chart.inverse],
-            "conditions": [str(condition) for condition in chart.conditions],
-        }
-        for key, expected in written.items():
-            if self.data[key] != expected:
-                raise SymmetryError(f"no saved action: {key!r} is not what the lemma {lemma.name} gives")
+        steps = {symbol.name: getattr(step, "parts", (step,)) for symbol, step in chart.inverse}
+        listed = {name: parts for name, *parts in self.data["inverse"]}
+        unknown = [s.name for s in (*coordinates, *scratch)]
+        agree = (
+            self._say(self.data["chart"], chart.forward, unknown)
+            and list(listed) == list(steps)
+            and all(self._say(texts, steps[name], unknown) for name, texts in listed.items())
+            and self.data["conditions"] == [str(condition) for condition in chart.conditions]
+        )
+        if not agree:
+            raise SymmetryError(f"no saved action: the chart is not what the lemma {lemma.name} gives")
         return chart
+
+    def _say(self, texts: Sequence[str], expressions: Sequence[sp.Expr], names: Sequence[str]) -> bool:
+        """Whether texts say the expressions, perhaps in another form: SymPy may evaluate what it reads once more."""
+        return len(texts) == len(expressions) and all(
+            text == str(e)
+            or decide_zero(self._read(text, names) - e, thorough=False).status in ("proved", "numerical")
+            for text, e in zip(texts, expressions, strict=True)
+        )
 
     def _map(self) -> tuple[sp.Expr, ...]:
         if self.data["map"] is None:
