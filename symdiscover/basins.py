@@ -167,7 +167,9 @@ class Basins:
         constants = set(loss.constants)
         own = [constants | {x} for x in loss.variables]
         if len(own) != len(self.parts):
-            raise SymmetryError(f"basins of {len(self.parts)} parts are none of a loss of {len(own)} variables")
+            raise SymmetryError(
+                f"basins of {len(self.parts)} parts are none of a loss of {len(own)} variables"
+            )
         numbers = sp.Tuple(*self.frame, *self.centres, *self.lows, *self.highs, self.barrier)
         functions = zip([self.outer, *self.parts], [own[0], *own], strict=True)
         formulas = [(e, allowed) for pair, allowed in zip(self.inverses, own, strict=True) for e in pair]
@@ -366,4 +368,4 @@ def _signed_root(height: sp.Expr, offset: sp.Expr) -> sp.Expr:
     quotient = sp.cancel(height / offset**2) if height.is_polynomial() else None
     if quotient is not None and quotient.is_number and quotient.is_positive:
         return sp.sqrt(quotient) * offset
-    return sp.sign(offset) * sp.sqrt(sp.Abs(height))
+    return sp.sign(offset) * sp.sqrt(height if height.is_nonnegative else sp.Abs(height))

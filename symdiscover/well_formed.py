@@ -73,7 +73,9 @@ def _as_the_lemma_says(symmetry: Symmetry) -> None:
     turns = all((b + b.T).is_zero_matrix for b in group.basis) and not group.affine
     turns = turns and all((d.T * d - sp.eye(d.rows)).is_zero_matrix for d in group.discrete)
     if not turns or not (group.basis or group.discrete):
-        raise SymmetryError(f"the lemma {chart.lemma.name} is about groups that keep |u|: orthogonal matrices alone")
+        raise SymmetryError(
+            f"the lemma {chart.lemma.name} is about groups that keep |u|: orthogonal matrices alone"
+        )
     if symmetry.reduced != chart.lemma.reduced(symmetry.loss, chart.coordinates):
         raise SymmetryError(f"the reduced loss is not the one that the lemma {chart.lemma.name} speaks of")
 

@@ -20,7 +20,9 @@ def star(
 ) -> tuple[sd.Loss, Star]:  # fmt: skip
     """A loss of x and y, or of x alone, and a star for it."""
     n = len(centre)
-    loss = sd.Loss.parse(text, variables=["x", "y"][:n]) if isinstance(text, str) else sd.Loss(text, (x, y)[:n])
+    loss = (
+        sd.Loss.parse(text, variables=["x", "y"][:n]) if isinstance(text, str) else sd.Loss(text, (x, y)[:n])
+    )
     matrix = sp.ImmutableMatrix(sp.eye(n) if frame is None else frame)
     numbers = [sp.nsimplify(v) for v in (near, far, floor, ceiling)]
     return loss, Star(tuple(sp.sympify(c) for c in centre), matrix, *numbers)
@@ -53,7 +55,11 @@ def claimed(loss: sd.Loss, lemma: Star | Basins, group: Group | None = None) -> 
     reflection = Group("Z2", 1, (), (sp.ImmutableMatrix([[-1]]),), compact=True, element="matrix")
     group = group or {1: reflection, 2: sd.SO(2)}.get(n) or sd.O(n)
     u = sp.symbols(f"u1:{n + 1}", real=True)
-    names = ["m", "t"] if isinstance(lemma, Star) else [f"{k}{i}" for i in range(1, n + 1) for k in ("side", "r", "y")]
+    names = (
+        ["m", "t"]
+        if isinstance(lemma, Star)
+        else [f"{k}{i}" for i in range(1, n + 1) for k in ("side", "r", "y")]
+    )
     chart = lemma.chart(loss, u, [sp.Symbol(name, real=True) for name in names])
     return sd.Symmetry(loss, group, chart, "implicit", "by hand", lemma.reduced(loss, u))
 

@@ -200,7 +200,11 @@ def test_a_proved_lemma_turns_points_exactly(c: list[int], ends: sp.Rational) ->
     claim = claimed(loss, lemma)
     for turn in (1, 2.5, 4):
         point = [float(ends) / 20 * turn, -float(ends) / 15]
-        if 0 < loss.expression.xreplace({s: sp.Float(v, 30) for s, v in zip((x, y), point, strict=True)}) < barrier:
+        if (
+            0
+            < loss.expression.xreplace({s: sp.Float(v, 30) for s, v in zip((x, y), point, strict=True)})
+            < barrier
+        ):
             with mpmath.workdps(60):
                 cosine, sine = mpmath.cos(turn), mpmath.sin(turn)
                 matrix = mpmath.matrix([[cosine, -sine], [sine, cosine]])
@@ -227,6 +231,9 @@ def test_small_questions() -> None:
     assert is_unbounded(t**2 - 5 * t, t) and is_unbounded(k * sp.sqrt(t), t)
     assert not any(is_unbounded(f, t) for f in (5 - t**2, 1 / t, sp.log(1 + t), (1 - k) * t, sp.exp(t)))
     assert starts_at_zero(sp.exp(t) - 1, t) and starts_at_zero(sp.sqrt(t), t)
-    assert not any(starts_at_zero(f, t) for f in (t + 1, 1 / t, sp.log(t), sp.Min(1 / t, 1), sp.sign(t) + t, sp.atan(1 / t)))
+    assert not any(
+        starts_at_zero(f, t)
+        for f in (t + 1, 1 / t, sp.log(t), sp.Min(1 / t, 1), sp.sign(t) + t, sp.atan(1 / t))
+    )
     assert undoes(sp.sqrt(t**2 + 1 - 1), t, oo) and not undoes(sp.sqrt(t**2 + 1) - 1, t, oo)
     assert not undoes(sp.acos(sp.cos(2 * t)) / 2, t, sp.Integer(2)) and not undoes(-sp.sqrt(t**2), t, oo)

@@ -30,7 +30,9 @@ def read(meaning: Meaning) -> sp.Expr | None:
         return None
 
 
-def box(symbols: list[sp.Symbol], seed: int, size: float, width: float) -> dict[sp.Symbol, tuple[float, float]]:
+def box(
+    symbols: list[sp.Symbol], seed: int, size: float, width: float
+) -> dict[sp.Symbol, tuple[float, float]]:
     draw = random.Random(seed)
     sides = {}
     for s in symbols:
@@ -39,7 +41,9 @@ def box(symbols: list[sp.Symbol], seed: int, size: float, width: float) -> dict[
     return sides
 
 
-def values_inside(meaning: Meaning, sides: dict[sp.Symbol, tuple[float, float]], seed: int, count: int = 6) -> list[Any]:
+def values_inside(
+    meaning: Meaning, sides: dict[sp.Symbol, tuple[float, float]], seed: int, count: int = 6
+) -> list[Any]:
     """Values at corners and random points, computed in 300 bits without SymPy."""
     draw = random.Random(seed)
     values = []
@@ -56,7 +60,9 @@ def values_inside(meaning: Meaning, sides: dict[sp.Symbol, tuple[float, float]],
 
 @settings(max_examples=150)
 @given(meanings(), st.integers(0, 2**20), SIZES, SIZES)
-def test_every_value_of_an_expression_is_inside(meaning: Meaning, seed: int, size: float, width: float) -> None:
+def test_every_value_of_an_expression_is_inside(
+    meaning: Meaning, seed: int, size: float, width: float
+) -> None:
     expression = read(meaning)
     if expression is None or not (symbols := sorted(expression.free_symbols, key=str)):
         return
@@ -88,7 +94,9 @@ def test_every_value_of_a_function_is_inside(kind: type, first: float, second: f
     else:
         function = getattr(MP, ORACLE.get(kind, kind.__name__))
         values = [function(p) for p in points if kind is not sp.log or p > 0]
-    bottom, top = Boxes({x: (np.array([low]), np.array([high]))})(kind(x, evaluate=False) if kind is not sp.Heaviside else sp.Heaviside(x))
+    bottom, top = Boxes({x: (np.array([low]), np.array([high]))})(
+        kind(x, evaluate=False) if kind is not sp.Heaviside else sp.Heaviside(x)
+    )
     assert all(bottom[0] <= v <= top[0] for v in values)
 
 
@@ -136,21 +144,29 @@ def test_bounds_are_sharp(expression: sp.Expr, sides: tuple[float, float], low: 
         (x**600, (-2, -1.5)), (sp.Piecewise((x, x < 1)), (0, 2)),
     ],
 )  # fmt: skip
-def test_what_is_no_number_is_the_whole_line_or_infinite(expression: sp.Expr, sides: tuple[float, float]) -> None:
+def test_what_is_no_number_is_the_whole_line_or_infinite(
+    expression: sp.Expr, sides: tuple[float, float]
+) -> None:
     assert not all(map(math.isfinite, bounds_on(expression, {x: sides}, 1)))
-    assert all(map(math.isfinite, bounds_on(expression, {x: (0.4, 0.45)}, 1))) or expression.has(sp.sqrt(x - 1))
+    assert all(map(math.isfinite, bounds_on(expression, {x: (0.4, 0.45)}, 1))) or expression.has(
+        sp.sqrt(x - 1)
+    )
 
 
 def test_huge_and_tiny_numbers_keep_their_enclosure() -> None:
     for factor in (sp.Rational(1, 10**400), sp.Rational(1, 10**310), sp.Rational(3, 10**300)):
         low, high = bounds_on(factor * x, {x: (1e300, 1e305)}, 1)
-        assert low <= mpmath.mpf(factor.p) / factor.q * 1e300 and mpmath.mpf(factor.p) / factor.q * 1e305 <= high
+        assert (
+            low <= mpmath.mpf(factor.p) / factor.q * 1e300 and mpmath.mpf(factor.p) / factor.q * 1e305 <= high
+        )
     assert bounds_on(x + 1, {x: (2.0**53, 2.0**53)}, 1)[1] > 2**53
     low, high = bounds_on(10**20 * x - 10**20 * x * (1 - sp.Rational(1, 10**10)), {x: (1, 1)}, 1)
     assert low <= 1e10 <= high and not low <= 0 <= high
 
 
-@pytest.mark.parametrize("expression", [sp.I * x, sp.floor(x), sp.Function("f")(x), 10**400 * x, sp.oo * x, sp.atan2(x, x - 5)])
+@pytest.mark.parametrize(
+    "expression", [sp.I * x, sp.floor(x), sp.Function("f")(x), 10**400 * x, sp.oo * x, sp.atan2(x, x - 5)]
+)
 def test_what_has_no_rule_is_refused(expression: sp.Expr) -> None:
     with pytest.raises(OutsideDomain):
         bounds_on(expression, {x: (1, 2)})
@@ -172,7 +188,9 @@ def test_a_number_that_hides_a_zero_is_never_positive(zero: sp.Expr) -> None:
     assert is_positive(zero + sp.Rational(1, 10**40) + x**2, {x: (1, 2)}, 0.5)
 
 
-@pytest.mark.parametrize("base", [x**2, (x - 1) ** 4, 1 - sp.cos(x), sp.exp(x) - 1 - x, sp.Abs(x) + x**2, x**2 * sp.exp(-x)])
+@pytest.mark.parametrize(
+    "base", [x**2, (x - 1) ** 4, 1 - sp.cos(x), sp.exp(x) - 1 - x, sp.Abs(x) + x**2, x**2 * sp.exp(-x)]
+)
 @pytest.mark.parametrize("edge", ["inside", "at the end"])
 def test_positive_by_a_hair_or_not_at_all(base: sp.Expr, edge: str) -> None:
     zero = 1 if base == (x - 1) ** 4 else 0
@@ -241,7 +259,16 @@ def test_jumps_holes_and_poles_are_seen(expression: sp.Expr, where: float) -> No
     assert is_continuous_on(expression, {x: beside}, 7)
 
 
-@pytest.mark.parametrize("expression", [sp.sqrt(x**2 + y**2), sp.Abs(x - y), sp.Max(x, y), sp.exp(-(x**2)) * sp.cos(y), sp.sqrt(sp.sqrt(x**4 + 1) - y)])
+@pytest.mark.parametrize(
+    "expression",
+    [
+        sp.sqrt(x**2 + y**2),
+        sp.Abs(x - y),
+        sp.Max(x, y),
+        sp.exp(-(x**2)) * sp.cos(y),
+        sp.sqrt(sp.sqrt(x**4 + 1) - y),
+    ],
+)
 def test_what_is_continuous_is_called_so(expression: sp.Expr) -> None:
     assert is_continuous_on(expression, {x: (-2, 2), y: (-2, 0.5)}, 8)
     assert not is_continuous_on(1 / expression - 1 / (expression * 0 + x - 1), {x: (-2, 2), y: (-2, 0.5)}, 8)

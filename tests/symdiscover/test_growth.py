@@ -86,7 +86,11 @@ def test_the_faces_cover_the_cube() -> None:
         found = {face.directions for face in faces(n)}
         assert len(found) == 2 * n
         for corner in itertools.product((-1, 1), repeat=n):
-            on = [f for f in faces(n) if all(a == b or a.free_symbols for a, b in zip(f.directions, corner, strict=True))]
+            on = [
+                f
+                for f in faces(n)
+                if all(a == b or a.free_symbols for a, b in zip(f.directions, corner, strict=True))
+            ]
             assert len(on) == n
         assert len(found - {next(faces(n)).directions}) == 2 * n - 1
 
@@ -106,7 +110,10 @@ def test_flattened(function: sp.Expr, expected: sp.Expr) -> None:
 
 @given(st.floats(0.01, 5), st.floats(-1, 1))
 def test_flattened_changes_no_value(place: float, side: float) -> None:
-    for function in (sp.sqrt(t**3 * (1 + d) + t**2) + sp.Abs(t * d - 2 * t) ** R(3, 2), (t * d + t**2) ** 3 - t):
+    for function in (
+        sp.sqrt(t**3 * (1 + d) + t**2) + sp.Abs(t * d - 2 * t) ** R(3, 2),
+        (t * d + t**2) ** 3 - t,
+    ):
         at = {t: place, d: side}
         before, after = (float(evaluate_floats(f, at)) for f in (function, flattened(function, t)))
         assert after == pytest.approx(before, rel=1e-9, abs=1e-9)

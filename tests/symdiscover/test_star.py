@@ -157,9 +157,15 @@ def test_a_proved_lemma_turns_points_exactly(c: list[int], far: sp.Rational) -> 
     for k in range(3):
         with mpmath.workdps(60):
             turn = mpmath.mpf(k + 1)
-            matrix = mpmath.matrix([[mpmath.cos(turn), -mpmath.sin(turn)], [mpmath.sin(turn), mpmath.cos(turn)]])
+            matrix = mpmath.matrix(
+                [[mpmath.cos(turn), -mpmath.sin(turn)], [mpmath.sin(turn), mpmath.cos(turn)]]
+            )
             point = [mpmath.mpf(far.p) / far.q / 20 * (k + 1) / 3, mpmath.mpf(far.p) / far.q / 30]
-        if 0 < loss.expression.xreplace({s: sp.Float(v, 30) for s, v in zip((x, y), point, strict=True)}) < lemma.ceiling:
+        if (
+            0
+            < loss.expression.xreplace({s: sp.Float(v, 30) for s, v in zip((x, y), point, strict=True)})
+            < lemma.ceiling
+        ):
             assert exact_residual(claim, matrix, point) < 1e-40
             assert exact_residual(claim, matrix * mpmath.mpf(1.01), point) > 1e-6
 
