@@ -41,7 +41,8 @@ class Action:
     Notes
     -----
     Laws, to the rounding of the evaluation: ``action(identity, x) = x``; ``action(compose(g, h), x) = action(g, action(h,
-    x))``; ``action(inverse(g), action(g, x)) = x``; ``loss(action(g, x)) = loss(x)``. Grade: global.
+    x))``; ``action(inverse(g), action(g, x)) = x``; ``loss(action(g, x)) = loss(x)``. Grade: global. A flow along the
+    level set, of kind ``numerical``, has the first and the last, and no products (`composes`).
 
     Examples
     --------
@@ -131,6 +132,18 @@ class Action:
     def status(self) -> Status:
         """How sure the invariance is: that of the certificate, or ``unchecked`` without one."""
         return "unchecked" if self.certificate is None else self.certificate.status
+
+    @property
+    def composes(self) -> bool:
+        """Whether elements have products and inverses: matrices do, and maps of which it was proved."""
+        return self._composes
+
+    @property
+    def parameters(self) -> int:
+        """The number of coordinates that `exp` takes: the dimension of the group, or of what the elements of a flow are."""
+        if self.group.basis or self.group.discrete or self.group.element == "matrix":
+            return self.group.dimension
+        return getattr(self._module, "DIMENSION", 1)
 
     @property
     def dimension(self) -> int:

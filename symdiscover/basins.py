@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import sympy as sp
 
 from symdiscover.box import bounds_on, is_positive
@@ -21,7 +22,11 @@ from symdiscover.identity import decide_zero
 from symdiscover.loss import Loss
 from symdiscover.normal_form import is_zero
 from symdiscover.root import Root
+from symdiscover.slopes import slope
 from symdiscover.symmetry import Chart, Fact
+
+#: Half the width of the part of an infinite basin in which points are sampled.
+WIDE = 10.0
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,18 @@ class Basins:
             raise SymmetryError("the inverse of a part has two sides, or none")
 
     @property
+    def height(self) -> sp.Expr:
+        """The bound of |u|^2."""
+        return self.barrier
+
+    def cell(self) -> tuple[list[float], list[list[float]]]:
+        """A^{-1} c, and A^{-1} times the larger half width of each basin; `WIDE` where it is infinite."""
+        back = np.array(self.frame.inv().tolist(), dtype=float)
+        widths = [max(self.width(i, 1), self.width(i, -1)) for i in range(len(self.parts))]
+        spread = back * np.array([WIDE if width == sp.oo else float(width) for width in widths])
+        return (back @ np.array([float(c) for c in self.centres])).tolist(), spread.tolist()
+
+    @property
     def is_explicit(self) -> bool:
         """Whether every part has an inverse in closed form."""
         return all(self.inverses)
@@ -87,7 +104,7 @@ class Basins:
         forward, inverse, y = [], [], []
         for i, (x, offset) in enumerate(zip(loss.variables, self._turned(loss), strict=True)):
             side, distance, place = scratch[3 * i : 3 * i + 3]
-            height = self.parts[i].xreplace({x: offset}) - self.height(loss, i)
+            height = self.parts[i].xreplace({x: offset}) - self.ground(loss, i)
             forward.append(_signed_root(height, offset - self.centres[i]))
             inverse.append((side, sp.Piecewise((1, u[i] >= 0), (-1, True))))
             inverse.append((distance, self._distance(loss, i, u[i], side, distance)))
@@ -99,7 +116,7 @@ class Basins:
 
     def reduced(self, loss: Loss, coordinates: Sequence[sp.Symbol]) -> sp.Expr:
         """The loss in the chart's coordinates."""
-        ground = sp.Add(*[self.height(loss, i) for i in range(len(self.parts))])
+        ground = sp.Add(*[self.ground(loss, i) for i in range(len(self.parts))])
         return self.outer.xreplace({loss.variables[0]: sp.Add(*[u**2 for u in coordinates]) + ground})
 
     def prove(self, loss: Loss, seconds: float = 10.0) -> list[Fact]:
@@ -150,13 +167,13 @@ class Basins:
             Fact("domain", "g keeps |u|, and so the barrier", True, "structure"),
         ]
 
-    def height(self, loss: Loss, i: int) -> sp.Expr:
+    def ground(self, loss: Loss, i: int) -> sp.Expr:
         """f_i(c_i)."""
         return self.parts[i].xreplace({loss.variables[i]: self.centres[i]})
 
     def beside(self, loss: Loss, i: int, sign: int | sp.Expr, t: sp.Expr) -> sp.Expr:
         """f_i(c_i + sign t) - f_i(c_i)."""
-        return self.parts[i].xreplace({loss.variables[i]: self.centres[i] + sign * t}) - self.height(loss, i)
+        return self.parts[i].xreplace({loss.variables[i]: self.centres[i] + sign * t}) - self.ground(loss, i)
 
     def width(self, i: int, sign: int) -> sp.Expr:
         """How far from c_i the end is."""
@@ -199,7 +216,7 @@ class Basins:
                 yield y < high
         if self.barrier != sp.oo:
             heights = zip(self.parts, loss.variables, self._turned(loss), strict=True)
-            total = [f.xreplace({x: y}) - self.height(loss, i) for i, (f, x, y) in enumerate(heights)]
+            total = [f.xreplace({x: y}) - self.ground(loss, i) for i, (f, x, y) in enumerate(heights)]
             yield sp.Add(*total) < self.barrier
 
     def _bounded(self, loss: Loss) -> bool:
@@ -327,9 +344,9 @@ def rises(function: sp.Expr, t: sp.Symbol, width: sp.Expr, seconds: float = 3.0)
     if function.has(sp.floor, sp.ceiling, sp.sign, sp.Heaviside, sp.Piecewise):
         return False  # it may jump
     function = resolved(function, t, width) if function.has(sp.Abs) else function
-    slope = sp.diff(function, t)
+    rate = slope(function, t)
     if is_continuous(function) and (
-        slope.is_positive or sp.expand(slope).is_positive or _has_no_root(slope, t, width)
+        rate.is_positive or sp.expand(rate).is_positive or _has_no_root(rate, t, width)
     ):
         return True
     if width == sp.oo or function.free_symbols != {t}:
@@ -337,11 +354,11 @@ def rises(function: sp.Expr, t: sp.Symbol, width: sp.Expr, seconds: float = 3.0)
     return grows(function, t, 0.0, float(width) * (1 + 1e-15), {}, seconds)
 
 
-def _has_no_root(slope: sp.Expr, t: sp.Symbol, width: sp.Expr) -> bool:
+def _has_no_root(rate: sp.Expr, t: sp.Symbol, width: sp.Expr) -> bool:
     """Whether a polynomial with rational coefficients is positive on (0, width), by Sturm's theorem."""
-    if not slope.is_polynomial(t):
+    if not rate.is_polynomial(t):
         return False
-    polynomial = sp.Poly(slope, t)
+    polynomial = sp.Poly(rate, t)
     if polynomial.is_zero or (not polynomial.domain.is_QQ and not polynomial.domain.is_ZZ):
         return False
     while polynomial.eval(0) == 0:

@@ -23,6 +23,7 @@ from sympy.logic.boolalg import Boolean
 
 from symdiscover.enclosure import Enclosure
 from symdiscover.errors import OutsideDomain
+from symdiscover.slopes import JUMPS, slope
 
 Array: TypeAlias = NDArray[np.float64]
 Bounds: TypeAlias = tuple[Array, Array]
@@ -310,8 +311,8 @@ def is_positive(
     """
     deadline = time.monotonic() + seconds
     symbols = list(box)
-    slopes = [sp.diff(expression, s) for s in symbols]
-    smooth = not any(slope.has(sp.DiracDelta, sp.Derivative, sp.Subs) for slope in slopes)
+    slopes = [slope(expression, s) for s in symbols]
+    smooth = not expression.has(*JUMPS) and not any(rate.has(sp.Derivative, sp.Subs) for rate in slopes)
     low, high = _cells(list(box.values()), _FIRST.get(len(symbols), 2))
     waiting = [(low, high)]
     seen = 0

@@ -31,9 +31,8 @@ class Attempt:
 class Derivation(Sequence[Symmetry]):
     """What was found for a loss, with the proofs, and what was tried without success.
 
-    It is a sequence of its symmetries, those that move a whole level set first; `certificates` holds their proofs in the
-    same order. Empty means: none in the
-    families tried.
+    It is a sequence of its symmetries, those that move a whole level set first and numerical flows last; `certificates`
+    holds their proofs in the same order. Empty means: none in the families tried.
     """
 
     loss: Loss
@@ -149,7 +148,9 @@ def derive(
             except Exception as failure:  # a route that fails must cost nothing else, and is reported
                 outcome = f"failed: {type(failure).__name__}: {failure}".splitlines()[0][:200]
         tried.append(Attempt(route.name, outcome, time.perf_counter() - begun))
-    certificates.sort(key=lambda c: (c.group.dimension == 0, not c.transitive))
+    certificates.sort(
+        key=lambda c: (c.symmetry.flow is not None, c.symmetry.dimension == 0, not c.transitive)
+    )
     return Derivation(loss, tuple(certificates), tuple(tried), time.perf_counter() - start)
 
 

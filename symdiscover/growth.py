@@ -12,6 +12,7 @@ import sympy as sp
 from symdiscover.box import bounds_on, is_continuous_on, is_positive
 from symdiscover.errors import OutsideDomain
 from symdiscover.normal_form import is_zero
+from symdiscover.slopes import slope
 
 Interval: TypeAlias = tuple[float, float]
 #: Derivatives that may vanish at the centre before one must be positive there.
@@ -71,13 +72,13 @@ def grows(
     if not _is_continuous(function, {t: (near, far), **box}):
         return False
     tidy = flattened(function, t)
-    slope = sp.diff(tidy, t)
+    rate = slope(tidy, t)
     if near > 0:
-        return is_positive(slope, {t: (near, far), **box}, seconds)
+        return is_positive(rate, {t: (near, far), **box}, seconds)
     for k in range(SHRINKS):
         start = far / 4.0**k
         if _leaves_zero(tidy, t, start, box, min(seconds / 2, deadline - time.monotonic())):
-            return k == 0 or is_positive(slope, {t: (start, far), **box}, deadline - time.monotonic())
+            return k == 0 or is_positive(rate, {t: (start, far), **box}, deadline - time.monotonic())
         if time.monotonic() > deadline:
             break
     return False
@@ -94,7 +95,7 @@ def _leaves_zero(
     """Whether a function increases on (0, far): the first of its derivatives that does not vanish at 0 is positive."""
     derivative = function
     for _ in range(ORDERS):
-        derivative = sp.diff(derivative, t)
+        derivative = slope(derivative, t)
         if derivative.has(sp.Derivative, sp.Subs, sp.DiracDelta):
             return False
         at_zero = derivative.xreplace({t: sp.Integer(0)})
@@ -116,11 +117,18 @@ def flattened(function: sp.Expr, t: sp.Symbol) -> sp.Expr:
     if function.is_polynomial(t):
         terms = sp.Poly(function, t).terms()
         return sp.Add(*[sp.expand(coefficient) * t**power for (power,), coefficient in terms])
-    roots = lambda e: e.is_Pow and not e.exp.is_Integer and e.has(t)  # noqa: E731
-    result = function.replace(roots, lambda e: sp.powdenest(sp.factor_terms(_factored(e.base, t)) ** e.exp))
-    return result.replace(
-        lambda e: isinstance(e, sp.Abs) and e.has(t), lambda e: sp.Abs(_factored(e.args[0], t))
-    )
+    if not function.args or not function.has(t):
+        return function
+    e = function.func(*[flattened(argument, t) for argument in function.args])
+    if e.is_Pow and not e.exp.is_Integer:
+        return sp.powdenest(sp.factor_terms(_factored(e.base, t)) ** e.exp)
+    if isinstance(e, sp.Abs):
+        return sp.Abs(_factored(e.args[0], t))
+    if isinstance(e, sp.Max | sp.Min) and all(
+        (argument / t).is_number or not (argument / t).has(t) for argument in e.args
+    ):
+        return t * e.func(*[argument / t for argument in e.args])
+    return e
 
 
 def _factored(base: sp.Expr, t: sp.Symbol) -> sp.Expr:

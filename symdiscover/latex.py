@@ -10,7 +10,8 @@ import sympy as sp
 
 if TYPE_CHECKING:
     from symdiscover.derive import Derivation
-    from symdiscover.symmetry import Certificate, Symmetry
+    from symdiscover.root import Root
+from symdiscover.symmetry import Certificate, Symmetry
 
 #: Longer images are left out of displays.
 DISPLAY_OPERATIONS = 200
@@ -36,6 +37,7 @@ def symmetry_latex(symmetry: Symmetry) -> str:
         for u, expression in zip(chart.coordinates, chart.forward, strict=True)
         if chart.forward != loss.variables
     ]
+    rows += [_step_latex(symbol, step) for symbol, step in chart.inverse if chart.is_implicit]
     if symmetry.map is not None and sum(image.count_ops() for image in symmetry.map) <= DISPLAY_OPERATIONS:
         rows += [
             f"{sp.latex(x)} &\\mapsto {sp.latex(image)}"
@@ -45,6 +47,15 @@ def symmetry_latex(symmetry: Symmetry) -> str:
         return f"$\\displaystyle {group_latex(symmetry)}$"
     body = " \\\\ ".join(rows)
     return f"$\\displaystyle {group_latex(symmetry)}:\\quad \\begin{{aligned}} {body} \\end{{aligned}}$"
+
+
+def _step_latex(symbol: sp.Symbol, step: sp.Expr | Root) -> str:
+    """A step of the way back: an expression, or the equation whose root it is."""
+    if not isinstance(step, Root):
+        return f"{sp.latex(symbol)} &= {sp.latex(step)}"
+    low, high = sp.latex(step.low), sp.latex(step.high)
+    equation = f"{sp.latex(step.function)} = {sp.latex(step.target)}"
+    return f"{sp.latex(symbol)} &\\in ({low}, {high}):\\ {equation}"
 
 
 def group_latex(symmetry: Symmetry) -> str:

@@ -108,6 +108,7 @@ def to_literal(symmetry: Symmetry) -> dict[str, Any]:
         "note": symmetry.note,
         "parameters": [s.name for s in symmetry.parameters],
         "map": None if symmetry.map is None else [str(image) for image in symmetry.map],
+        **({} if symmetry.flow is None else {"flow": [str(velocity) for velocity in symmetry.flow]}),
     }
 
 
@@ -130,7 +131,7 @@ def read_literal(data: Any) -> tuple[Symmetry, bool]:
         raise SymmetryError("no saved action: SYMMETRY is missing or has another shape")
     if data["schema"] > SCHEMA:
         raise SymmetryError(f"saved by a newer version (schema {data['schema']}, this reads {SCHEMA})")
-    _check(data, _FIELDS, "SYMMETRY")
+    _check(data, _FIELDS | ({"flow": _TEXTS} if "flow" in data else {}), "SYMMETRY")
     _check(data["group"], _GROUP_FIELDS, "the group of SYMMETRY")
     try:
         return _Claim(data).read()
@@ -208,6 +209,7 @@ def _plainly_named(symmetry: Symmetry) -> Symmetry:
         reduced=None if symmetry.reduced is None else symmetry.reduced.xreplace(renamed),
         parameters=tuple(renamed[s] for s in symmetry.parameters),
         map=None if symmetry.map is None else tuple(image.xreplace(renamed) for image in symmetry.map),
+        flow=None if symmetry.flow is None else tuple(e.xreplace(renamed) for e in symmetry.flow),
     )
 
 
@@ -253,6 +255,9 @@ class _Claim:
         reduced = None if data["reduced"] is None else self._read(data["reduced"], names)
         parameters = tuple(sp.Symbol(name, real=True) for name in data["parameters"])
         bare = Symmetry(loss, group, chart, data["kind"], data["route"], reduced, (), (), data["note"])
+        if "flow" in data:
+            flow = tuple(self._read(text, names) for text in data["flow"])
+            return replace(bare, map=None, flow=flow), True
         if not (group.basis or group.discrete):
             return replace(bare, parameters=parameters, map=self._map()), True
         own = replace(bare, parameters=parameters, map=None)

@@ -6,6 +6,8 @@ needed.
 
 from __future__ import annotations
 
+import math
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -28,6 +30,8 @@ from symdiscover.symmetry import Certificate
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 #: Level sets, from the lowest to the highest.
 GREYS = LinearSegmentedColormap.from_list("levels", ["0.45", "0.82"])
+#: Characters of a title that have room in an inch.
+CHARACTERS = 13
 #: Chart coordinates from which orbits are drawn: three directions, three distances.
 STARTS = ((0.56, 0.21), (-1.13, -0.41), (-0.35, 1.97))
 #: How far orbits that do not close are followed, and how much of them the box shows.
@@ -90,7 +94,7 @@ def orbit_curve(action: Action, point: torch.Tensor, count: int = 721, reach: fl
     """
     limit = np.pi if action.group.element == "angle" else reach
     steps = torch.linspace(-limit, limit, count, dtype=point.dtype)
-    xi = torch.zeros(count, max(action.group.dimension, 1), dtype=point.dtype)
+    xi = torch.zeros(count, max(action.parameters, 1), dtype=point.dtype)
     xi[:, 0] = steps
     return action(action.exp(xi), point.expand(count, -1))
 
@@ -129,11 +133,11 @@ def plot_symmetry(
     loss, group = certificate.loss, certificate.group
     if loss.dimension != 2:
         raise SymmetryError(f"a picture needs two variables; this loss has {loss.dimension}")
-    if not group.dimension:
+    if not certificate.symmetry.dimension:
         raise SymmetryError(f"{group.name} is discrete: there is no orbit curve to draw")
     values = _every_constant(loss, constants)
     action = to_torch(certificate, **values)
-    chosen = _points(certificate, STARTS, values) if starts is None else starts
+    chosen = _points(certificate, _starts(certificate), values) if starts is None else starts
     points = torch.tensor(chosen, dtype=torch.float64).reshape(-1, 2)
     curves = [orbit_curve(action, point) for point in points]
     if box is None:
@@ -153,15 +157,22 @@ def plot_symmetry(
             zorder=4,
         )
     axes.set(xlabel=_mathematics(loss.variables[0]), ylabel=_mathematics(loss.variables[1]))
-    axes.set_title(f"{group.name} orbits of {_title(loss)}", loc="left", fontsize=10)
-    claim = f"{certificate.symmetry.kind}, {certificate.status}; domain: {certificate.domain}".replace(
-        "$", r"\$"
-    )
-    axes.annotate(
-        claim if len(claim) < 80 else claim[:77] + "...", (1, 0), (0, -30), xycoords="axes fraction",
-        textcoords="offset points", ha="right", va="top", fontsize=7, color="0.35", annotation_clip=False,
-    )  # fmt: skip
+    room = int(CHARACTERS * figure.get_figwidth())
+    axes.set_title(f"{group.name} orbits of {_title(loss, room - 22)}", loc="left", fontsize=10)
+    claim = f"{certificate.symmetry.kind}, {certificate.status}; domain: {certificate.domain}"
+    lines = textwrap.wrap(claim.replace("$", r"\$"), int(1.5 * room), max_lines=3, placeholder=" ...")
+    figure.supxlabel("\n".join(lines), fontsize=7, color="0.35")
     return figure
+
+
+def _starts(certificate: Certificate) -> list[tuple[float, float]]:
+    """Chart coordinates of three points, inside the region of a lemma where the chart has one."""
+    lemma = certificate.symmetry.chart.lemma
+    if lemma is None or lemma.height == sp.oo:
+        return list(STARTS)
+    longest = max(math.hypot(*start) for start in STARTS)
+    scale = math.sqrt(0.7 * float(lemma.height)) / longest
+    return [(scale * a, scale * b) for a, b in STARTS]
 
 
 def _every_constant(loss: Loss, constants: Mapping[str, float] | None) -> dict[str, float]:
@@ -237,9 +248,10 @@ def _box(
     return (lows[0], highs[0]), (lows[1], highs[1])
 
 
-def _title(loss: Loss) -> str:
+def _title(loss: Loss, room: int) -> str:
+    """The name or the expression, where it has room."""
     text = loss.name.replace("$", r"\$") or _mathematics(loss.expression)
-    return text if len(text) < 70 else "the loss"
+    return text if len(loss.name or str(loss.expression)) <= room else "the loss"
 
 
 def _mathematics(expression: sp.Basic) -> str:

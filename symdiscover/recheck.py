@@ -170,13 +170,21 @@ def _judged(halves: Mapping[str, _Half]) -> Recheck:
 def _points(
     loss: Loss, symmetry: Symmetry, box: Sequence[tuple[float, float]], values: Mapping[str, float], seed: int
 ) -> list[list[float]]:
-    """Uniform points of the box at which the loss is real and finite and the conditions of the claim hold."""
+    """Points of the box, and of a lemma's region, at which the loss is finite and the conditions of the claim hold."""
     rng = random.Random(seed)
     count = max(POINTS, 2 * len(symmetry.group.discrete))
     known = {s: mpmath.mpf(str(values[s.name])) for s in loss.constants}
     found: list[list[float]] = []
-    for _ in range(TRIES * count):
+    lemma = symmetry.chart.lemma
+    for number in range(TRIES * count):
         point = [rng.uniform(low, high) for low, high in box]
+        if lemma is not None and number % 2:  # its region may be a small part of the box, or lie beside it
+            centre, spread = lemma.cell()
+            z = [rng.uniform(-1, 1) * 10 ** -rng.uniform(0, 2) for _ in centre]
+            point = [
+                c + sum(m * e for m, e in zip(row, z, strict=True))
+                for c, row in zip(centre, spread, strict=True)
+            ]
         at = known | dict(zip(loss.variables, map(mpmath.mpf, point), strict=True))
         try:
             with mpmath.workdps(DIGITS):

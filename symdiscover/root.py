@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ import mpmath
 import sympy as sp
 
 from symdiscover.errors import OutsideDomain
+from symdiscover.floats import evaluate_floats
 from symdiscover.rounding import Tracked, evaluate_digits, evaluate_tracked
 
 #: Digits of the root in `Root.tracked`, and halvings that find the first fifty bits of it.
@@ -78,16 +80,15 @@ class Root:
             return evaluate_digits(self.function, {**values, self.unknown: t}) - target
 
         target = evaluate_digits(self.target, values)
-        low = evaluate_digits(self.low, values)
-        high = self._end(values, gap, low)
         wanted = mpmath.mp.prec
         with mpmath.workprec(wanted + 20):
+            if (t := self._from_floats(values, gap)) is not None:
+                return t
+            low = evaluate_digits(self.low, values)
+            high = self._end(values, gap, low)
             for _ in range(HALVINGS):
                 middle = (low + high) / 2
-                if gap(middle) < 0:
-                    low = middle
-                else:
-                    high = middle
+                low, high = (middle, high) if gap(middle) < 0 else (low, middle)
             return self._polished((low + high) / 2, low, high, gap, values)
 
     def tracked(self, values: Mapping[sp.Symbol, Tracked]) -> Tracked:
@@ -99,6 +100,26 @@ class Root:
         slope = abs(evaluate_tracked(self.slope, at).value)
         carried = (left.error + right.error) / slope if slope else float("inf")
         return Tracked(float(exact), carried + abs(float(exact)))
+
+    def _from_floats(self, values: Mapping[sp.Symbol, Any], gap: Any) -> Any:
+        """The root by halvings in float64 and Newton's steps from there; None where those do not close in on it."""
+        rough = {symbol: float(value) for symbol, value in values.items()}
+        try:
+            low, high, target = (float(evaluate_floats(e, rough)) for e in (self.low, self.high, self.target))
+            for _ in range(2 * HALVINGS + 20):
+                middle = 2 * low + 1 if math.isinf(high) else (low + high) / 2
+                below = float(evaluate_floats(self.function, {**rough, self.unknown: middle})) < target
+                low, high = (middle, high) if below else (low, middle)
+            t, slope = mpmath.mpf(high), self.slope
+            for _ in range(12):
+                step = gap(t) / evaluate_digits(slope, {**values, self.unknown: t})
+                t -= step
+                if abs(step) <= abs(t) * mpmath.mpf(2) ** (12 - mpmath.mp.prec):
+                    near = abs(t) * mpmath.mpf(2) ** (24 - mpmath.mp.prec)
+                    return t if gap(t - near) < 0 < gap(t + near) and abs(t - high) < 1e-6 * abs(t) else None
+        except (ArithmeticError, OutsideDomain, OverflowError, TypeError, ValueError):
+            return None
+        return None
 
     def _end(self, values: Mapping[sp.Symbol, Any], gap: Any, low: Any) -> Any:
         if self.high != sp.oo:

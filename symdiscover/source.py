@@ -15,6 +15,7 @@ from typing import Any
 import sympy as sp
 
 from symdiscover.errors import ExpressionError, SymmetryError
+from symdiscover.flow_source import flow_act, flow_functions, flow_numbers
 from symdiscover.implicit_source import guarded, implicit_inverse
 from symdiscover.literal import WIDTH, from_literal, literal_text, plain_name, to_literal
 from symdiscover.loss import Loss
@@ -100,7 +101,7 @@ def source_of(literal: Mapping[str, Any], symmetry: Symmetry) -> str:
     value = writer.function(
         "value", loss.variables, [loss.expression], "The loss at coordinates, a tuple of one."
     )
-    body, moving = _act(symmetry, writer)
+    body, moving = flow_act(symmetry, writer) if symmetry.flow is not None else _act(symmetry, writer)
     inverse = implicit_inverse(symmetry.chart, writer) if symmetry.chart.is_implicit else None
     functions = [*moving, *(inverse.functions if inverse else ()), value]
     arithmetic = ", ".join(f'"{f.name}"' for f in functions if f.arithmetic)
@@ -110,6 +111,7 @@ def source_of(literal: Mapping[str, Any], symmetry: Symmetry) -> str:
             writer.constants_text(),
             f"# Functions that work on plain floats as well as on tensors.\nARITHMETIC = [{arithmetic}]",
             _element_constants(symmetry),
+            flow_numbers(symmetry),
         ],
         [
             writer.head("act", "element, point", f"Move points (..., {loss.dimension}) by {_ELEMENTS[group.element]}; "
@@ -117,7 +119,8 @@ def source_of(literal: Mapping[str, Any], symmetry: Symmetry) -> str:
             writer.loss_function(),
             inverse.source if inverse else "",
             *[f.source for f in functions],
-            _element_functions(group.element),
+            flow_functions(symmetry, writer) if symmetry.flow is not None else "",
+            _element_functions("word" if symmetry.flow is not None and group.element == "vector" else group.element),
             writer.coordinates_function(),
             _STACK if "stack(" in body else "",
             *_helpers(functions, {"as_like", "root"} if inverse else ()),
@@ -359,7 +362,7 @@ def _element_constants(symmetry: Symmetry) -> str:
     """The names that the file of `symdiscover.elements` leaves open."""
     group = symmetry.group
     if group.element == "vector":
-        return f"DIMENSION = {group.dimension or len(symmetry.parameters)}"
+        return f"DIMENSION = {symmetry.dimension}"
     if group.element != "matrix":
         return ""
     form = "None"
@@ -411,7 +414,7 @@ def _docstring(symmetry: Symmetry, writer: _Writer) -> str:
     names = _listed(loss.variables)
     title = f"{loss.name}: " if loss.name else ""
     structure = [
-        f"{group.name}, {'compact' if group.compact else 'not compact'}, of dimension {group.dimension}",
+        f"{group.name}, {'compact' if group.compact else 'not compact'}, of dimension {symmetry.dimension}",
         f"{len(group.discrete)} discrete generator{'s' * (len(group.discrete) > 1)}" * bool(group.discrete),
     ]
     rows = [
@@ -451,7 +454,7 @@ def _element_text(symmetry: Symmetry) -> str:
     return {
         "angle": "an angle in radians, a tensor of shape (...)",
         "time": "a flow time, a tensor of shape (...)",
-        "vector": f"additive coordinates, a tensor of shape (..., {group.dimension or len(symmetry.parameters)})",
+        "vector": f"additive coordinates, a tensor of shape (..., {symmetry.dimension})",
         "matrix": f"a matrix, a tensor of shape (..., {group.matrix_size}, {group.matrix_size})",
     }[group.element]
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import sympy as sp
 
 from symdiscover.errors import OutsideDomain, SymmetryError
@@ -81,6 +82,16 @@ class Star:
     def reduced(self, loss: Loss, coordinates: Sequence[sp.Symbol]) -> sp.Expr:
         """The loss in the chart's coordinates."""
         return sp.Add(*[u**2 for u in coordinates]) + self.floor
+
+    @property
+    def height(self) -> sp.Expr:
+        """The bound of |u|^2."""
+        return self.ceiling - self.floor
+
+    def cell(self) -> tuple[list[float], list[list[float]]]:
+        """c and far A^{-1}."""
+        spread = float(self.far) * np.array(self.frame.inv().tolist(), dtype=float)
+        return [float(c) for c in self.centre], spread.tolist()
 
     def holds(self, loss: Loss, seconds: float) -> bool:
         """Whether everything that has to hold is proved in that time."""

@@ -50,6 +50,13 @@ class Lemma(Protocol):
     def prove(self, loss: Loss, seconds: float = ...) -> list[Fact]:
         """What has to hold, each with whether it is proved."""
 
+    @property
+    def height(self) -> sp.Expr:
+        """|u|^2 stays below it; infinite where nothing bounds it."""
+
+    def cell(self) -> tuple[list[float], list[list[float]]]:
+        """A point c and a matrix M: the region lies among x = c + M z, |z|_max <= 1, as far as it is bounded."""
+
 
 @dataclass(frozen=True)
 class Chart:
@@ -156,6 +163,9 @@ class Symmetry:
         there are no parameters and the map is the other element.
     note:
         A remark for the reader.
+    flow:
+        For a claim of kind ``numerical`` without matrices and without a map: the field along which the first
+        coordinates of the chart flow, an expression in these for each. () stands for the fields Q_j d_i - Q_i d_j.
     """
 
     loss: Loss
@@ -167,13 +177,14 @@ class Symmetry:
     parameters: tuple[sp.Symbol, ...] = ()
     map: tuple[sp.Expr, ...] | None = None
     note: str = ""
+    flow: tuple[sp.Expr, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.chart.variables != self.loss.variables:
             raise SymmetryError("chart and loss must have the same variables in the same order")
         if self.group.size > len(self.chart.coordinates):
             raise SymmetryError(f"{self.group.name} moves more coordinates than the chart has")
-        if self.map is None:
+        if self.map is None and self.flow is None:
             parameters, images = self._closed_form()
             object.__setattr__(self, "parameters", parameters)
             object.__setattr__(self, "map", images)
@@ -182,6 +193,13 @@ class Symmetry:
     def domain(self) -> str:
         """Where the claim is made, in words."""
         return self.chart.domain
+
+    @property
+    def dimension(self) -> int:
+        """How many coordinates the elements near the identity have; 0 for a finite group."""
+        if self.flow is not None:
+            return self.group.size * (self.group.size - 1) // 2 if self.group.element == "vector" else 1
+        return self.group.dimension or (0 if self.group.discrete else len(self.parameters))
 
     @cached_property
     def reduced_loss(self) -> sp.Expr:
@@ -375,8 +393,7 @@ class Certificate:
             "domain": symmetry.domain,
             "transitive": self.transitive,
             "group_law": self.group_law,
-            "dimension": symmetry.group.dimension
-            or (0 if symmetry.group.discrete else len(symmetry.parameters)),
+            "dimension": symmetry.dimension,
             "killing": None if self.killing is None else list(self.killing),
             "parameters": [symbol.name for symbol in symmetry.parameters],
             "map": None if symmetry.map is None else [str(image) for image in symmetry.map],

@@ -28,6 +28,8 @@ def vector_fields(symmetry: Symmetry) -> tuple[tuple[sp.Expr, ...], ...]:
     ((-y, x),)
     """
     chart = symmetry.chart
+    if chart.is_implicit:
+        return _pulled_back(symmetry)
     images = chart.solve(chart.coordinates)
     here = dict(zip(chart.coordinates, chart.forward, strict=True))
     found = []
@@ -39,6 +41,16 @@ def vector_fields(symmetry: Symmetry) -> tuple[tuple[sp.Expr, ...], ...]:
         ]
         found.append(tuple(shortest(component.xreplace(here)) for component in components))
     return tuple(found)
+
+
+def _pulled_back(symmetry: Symmetry) -> tuple[tuple[sp.Expr, ...], ...]:
+    """The same from phi alone: D phi(x) X = B phi(x)."""
+    chart = symmetry.chart
+    jacobian = sp.Matrix(chart.forward).jacobian(chart.variables)
+    inverse = jacobian.adjugate() / jacobian.det()
+    here = dict(zip(chart.coordinates, chart.forward, strict=True))
+    velocities = [[e.xreplace(here) for e in symmetry.field(generator)] for generator in symmetry.group.basis]
+    return tuple(tuple(inverse * sp.Matrix(velocity)) for velocity in velocities)
 
 
 def symmetry_algebra(symmetry: Symmetry) -> LieAlgebra:
@@ -93,8 +105,8 @@ def derivation_algebra_text(derivation: Derivation) -> str:
 def _fields(symmetry: Symmetry) -> list[str]:
     """One line for each field, and what the coordinates are where they are those of the chart."""
     chart = symmetry.chart
-    shown = [_operator(field, chart.variables) for field in vector_fields(symmetry)]
-    if max(map(len, shown), default=0) > SHOWN:
+    shown = [] if chart.lemma else [_operator(field, chart.variables) for field in vector_fields(symmetry)]
+    if chart.lemma or max(map(len, shown), default=0) > SHOWN:
         shown = [_operator(symmetry.field(matrix), chart.coordinates) for matrix in symmetry.group.basis]
         shown = [*shown, *(f"{u} = {e}" for u, e in zip(chart.coordinates, chart.forward, strict=True))]
     numbered = len(symmetry.group.basis)

@@ -13,6 +13,7 @@ from symdiscover import symmetry as _symmetry
 from symdiscover.budget import Deadline, call
 from symdiscover.continuity import is_rigid, partial_nodes, rigid_parts
 from symdiscover.errors import BudgetExceeded, NotInvariant, SymmetryError
+from symdiscover.flow_claim import flow_identities, tangency
 from symdiscover.group import ElementKind, Group, exponential, skew_matrix
 from symdiscover.identity import Verdict, decide_zero, sample_points, simplifies_to_zero, value_at, weakest
 from symdiscover.images import agreeing_images, images_of, refutation
@@ -145,6 +146,8 @@ class _Findings:
 def _examine(symmetry: Symmetry) -> _Findings:
     """Decide every identity by steps that end."""
     found = _Findings([], {})
+    if symmetry.flow is not None:
+        return _examine_flow(symmetry, found)
     matrices = bool(symmetry.group.basis or symmetry.group.discrete)
     for name, statement, expressions in (
         _matrix_identities(symmetry) if matrices else _map_identities(symmetry)
@@ -172,6 +175,20 @@ def _examine(symmetry: Symmetry) -> _Findings:
         found.rank = orbit_dimension(fields, coordinates) if fields else 0
     except (SymmetryError, ValueError) as error:
         found.note = f"the orbit dimension is not known: {error}"
+    return found
+
+
+def _examine_flow(symmetry: Symmetry, found: _Findings) -> _Findings:
+    """The chart and the tangency of the field as identities; what the flow does as a measurement."""
+    statement, residuals = tangency(symmetry)
+    steps = [*_matrix_identities(symmetry), ("tangency", statement, residuals)]
+    for name, text, expressions in steps:
+        identity, open_ = _check(symmetry, name, text, expressions)
+        if open_:
+            found.undecided[len(found.identities)] = open_
+        found.identities.append(identity)
+    found.identities += [_domain(symmetry), _control(symmetry), *flow_identities(symmetry)]
+    found.rank = 1 if symmetry.group.element != "vector" else symmetry.group.size - 1
     return found
 
 
@@ -529,6 +546,10 @@ def _composition(symmetry: Symmetry) -> Identity:
 
 def _tested_in_numbers(symmetry: Symmetry, reason: str, seconds: float) -> Certificate:
     """A test at random points and elements, for claims whose proof did not end."""
+    if symmetry.flow is not None:  # measured in the part that did not end
+        return _certificate(
+            symmetry, _Findings([Identity("map", "L(a(g, x)) = L(x)", "unchecked", reason)], {})
+        )
     try:
         agreed = call(agreeing_images, symmetry, seconds=seconds)
     except BudgetExceeded as unfinished:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import sympy as sp
 
 from symdiscover.errors import SymmetryError
+from symdiscover.flow_claim import check_flow
 from symdiscover.group import Group
 from symdiscover.normal_form import is_zero
 from symdiscover.root import Root
@@ -34,10 +35,13 @@ def check_well_formed(symmetry: Symmetry) -> None:
         ("the form", [] if group.form is None else [group.form], constants),
         ("the map", symmetry.map or (), variables | constants | set(symmetry.parameters)),
         ("the list of conditions", chart.conditions, variables | constants),
+        ("the flow", symmetry.flow or (), set(chart.coordinates[: group.size]) | constants),
     ]
     _uses_only(allowed)
     _uses_only([("the reduced loss", [symmetry.reduced_loss], coordinates | constants)])
-    if not (group.basis or group.discrete or symmetry.map):
+    if symmetry.flow is not None:
+        check_flow(symmetry)
+    elif not (group.basis or group.discrete or symmetry.map):
         raise SymmetryError(
             f"{symmetry.group.name} has neither generators nor a map: there is nothing to prove"
         )

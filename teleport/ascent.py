@@ -20,7 +20,7 @@ from teleport.ascent_result import CODE, Ascent, check_steps
 from teleport.closed_form import ClosedForm, Optimum, closed_form
 from teleport.lie_ascent import lie_ascent, no_ascent
 from teleport.objective import Objective, gradient_norm
-from teleport.point_action import PointAction, PointGroup
+from teleport.point_action import PointAction, PointGroup, parameters
 
 Method = Literal["auto", "general", "closed"]
 
@@ -83,7 +83,7 @@ def ascend(
     form = _method(action.group, point, objective, radius, steps, method, max_gain, on_failure)
     if form is not None:
         result = _exact(form, action, point, radius, minimise)
-    elif action.group.dimension == 0:
+    elif parameters(action) == 0:
         result = no_ascent(action, point, objective)
     else:
         result = lie_ascent(action, point, objective, radius, steps, minimise, generator, max_gain)

@@ -286,7 +286,7 @@ def _action(loss: Loss, options: argparse.Namespace) -> Action:
         )
         progress("generating code")
         reasons = []
-        moving = [certificate for certificate in derivation.certificates if certificate.group.dimension]
+        moving = [certificate for certificate in derivation.certificates if certificate.symmetry.dimension]
         if options.mode == "paper":
             moving.sort(key=lambda certificate: certificate.group.element != "angle")
         for certificate in moving:

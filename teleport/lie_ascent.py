@@ -11,7 +11,7 @@ from torch import Tensor
 
 from teleport.ascent_result import CODE, MOVES, Ascent
 from teleport.objective import Objective, gradient_norm
-from teleport.point_action import PointAction, PointGroup
+from teleport.point_action import PointAction, PointGroup, parameters
 
 #: Halvings of a step before a row counts as converged, and the relative growth below which it does.
 TRIALS, GROWTH = 25, 1e-12
@@ -31,25 +31,33 @@ def lie_ascent(
     generator: torch.Generator | None,
     max_gain: float | None,
 ) -> Ascent:
-    """Normalised steps in the Lie algebra with backtracking, every row by itself."""
+    """Normalised steps in the Lie algebra with backtracking, every row by itself.
+
+    Where the elements of the action have no products, the steps add up in their coordinates, all from the given point.
+    """
+    composes: bool = getattr(action, "composes", True)
     sign = -1.0 if minimise else 1.0
     point = point.detach()
     length = _norm(action.group, point)
-    xi = point.new_zeros(*point.shape[:-1], action.group.dimension)
+    xi = point.new_zeros(*point.shape[:-1], parameters(action))
+    total = xi
+
+    def image(x: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
+        g = action.exp(step if composes else total + step)
+        return g, action(g, x if composes else point)
 
     def along(x: Tensor, step: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         with torch.no_grad():
-            g = action.exp(step)
-            moved = action(g, x)
+            g, moved = image(x, step)
             return g, moved, sign * objective(action.loss, moved)
 
     def slope(x: Tensor) -> Tensor:
         with torch.enable_grad():
             step = xi.clone().requires_grad_()
-            total = objective(action.loss, action(action.exp(step), x)).sum()
-            if not total.requires_grad:
+            value = objective(action.loss, image(x, step)[1]).sum()
+            if not value.requires_grad:
                 return torch.zeros_like(xi)
-            (derivative,) = torch.autograd.grad(total, step, allow_unused=True, materialize_grads=True)
+            (derivative,) = torch.autograd.grad(value, step, allow_unused=True, materialize_grads=True)
         return sign * derivative
 
     with torch.no_grad():
@@ -109,7 +117,10 @@ def lie_ascent(
             better = pending & (height > base) & (height <= cap) & moved.isfinite().all(-1)
             x = torch.where(better[..., None], moved, x)
             value = torch.where(better, height, value)
-            element = torch.where(_rows(better, element), action.compose(g, element), element)
+            element = torch.where(
+                _rows(better, element), action.compose(g, element) if composes else g, element
+            )
+            total = torch.where(better[..., None], total + step[..., None] * direction, total)
             used, taken = used + torch.where(better, trial, 0.0), taken + better.long()
             pending = pending & ~better
             if not bool(pending.any()):
@@ -160,7 +171,7 @@ def _rows(mask: Tensor, element: Tensor) -> Tensor:
 def _norm(group: PointGroup, like: Tensor) -> Callable[[Tensor], Tensor]:
     """xi: (..., dimension) -> ‖Σ xi_i B_i‖, the largest singular value; Euclidean without a basis."""
     basis: Any = getattr(group, "basis", None)
-    if basis is None:
+    if not basis:
         return lambda xi: torch.linalg.vector_norm(xi, dim=-1)
     matrices = torch.tensor(
         np.array([_floats(matrix) for matrix in basis]), dtype=like.dtype, device=like.device

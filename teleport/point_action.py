@@ -35,6 +35,9 @@ class PointAction(Protocol):
     floats or tensors alone: ``spectrum(x1, ..., xn)`` gives [a0, a1, b1, a2, b2, ...] with ‖∇L(a(θ, x))‖² =
     a0 + Σ_k a_k cos kθ + b_k sin kθ, and ``image(cos θ, sin θ, x1, ..., xn)`` the moved point. Either may be
     None or missing.
+
+    An action whose elements have no products, such as a flow along a level set, says so with ``composes = False``; one
+    whose elements have another number of coordinates than its group has dimensions gives it as ``parameters``.
     """
 
     @property
@@ -51,3 +54,9 @@ class PointAction(Protocol):
 
     def compose(self, g: Tensor, h: Tensor, /) -> Tensor:
         """gh, the element of "first h, then g"."""
+
+
+def parameters(action: PointAction) -> int:
+    """How many coordinates ``action.exp`` takes."""
+    count: int = getattr(action, "parameters", action.group.dimension)
+    return count

@@ -22,7 +22,7 @@ from symdiscover.errors import OutsideDomain
 from teleport.ascent import AscentSettings
 from teleport.ascent_result import Ascent
 from teleport.level_set import LevelSetSettings
-from teleport.point_action import PointAction
+from teleport.point_action import PointAction, parameters
 from teleport.trajectory import TeleportRecord
 
 LossFunction = Callable[[Tensor], Tensor]
@@ -91,7 +91,7 @@ def teleport_point(
     """
     began = time.perf_counter()
     with torch.no_grad():
-        element = action.exp(here.point.new_zeros(*here.point.shape[:-1], action.group.dimension))
+        element = action.exp(here.point.new_zeros(*here.point.shape[:-1], parameters(action)))
     radius, accepted = torch.zeros_like(here.loss), torch.zeros_like(here.loss, dtype=torch.bool)
     change = torch.zeros_like(here.loss)
     there, reasons = here, [""] * here.loss.numel()

@@ -11,6 +11,7 @@ import sympy as sp
 
 from symdiscover.errors import SymmetryError
 from symdiscover.group import Group
+from symdiscover.lie_algebra import orbit_dimension
 from symdiscover.rounding import evaluate_digits
 from symdiscover.symmetry import Symmetry
 
@@ -20,6 +21,8 @@ DIGITS, SMALL = 40, mpmath.mpf(10) ** -20
 ELEMENTS = 128
 #: Why a route does not look further, see `moves_whole_spheres`.
 SPHERES = "the rotations found already move each point anywhere on its level sphere"
+#: The same for `moves_level_sets`.
+LEVEL_SETS = "what is found already moves each point anywhere on its level set"
 
 
 def is_known(found: Sequence[Symmetry], images: Sequence[sp.Expr]) -> bool:
@@ -45,6 +48,22 @@ def moves_whole_spheres(found: Sequence[Symmetry]) -> bool:
         if whole and group.form is not None and group.compact and group.dimension:
             return True
     return False
+
+
+def moves_level_sets(found: Sequence[Symmetry]) -> bool:
+    """Whether a group was found whose orbits have the dimension of the level sets; numerical flows do not count."""
+    return any(_is_transitive(symmetry) for symmetry in found if symmetry.group.basis)
+
+
+def _is_transitive(symmetry: Symmetry) -> bool:
+    n = symmetry.loss.dimension
+    if symmetry.dimension < n - 1:
+        return False
+    fields = [symmetry.field(generator) for generator in symmetry.group.basis]
+    try:
+        return orbit_dimension(fields, symmetry.chart.coordinates) >= n - 1
+    except (SymmetryError, ValueError):
+        return False
 
 
 def _contains(symmetry: Symmetry, images: Sequence[sp.Expr]) -> bool:

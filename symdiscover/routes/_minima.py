@@ -16,6 +16,10 @@ from symdiscover.loss import Loss
 SCALES, GRID, NODES, STEPS = (1.2, 5.0, 20.0, 100.0, 500.0), {1: 401, 2: 41, 3: 17}, 2, 60
 
 
+#: Points with larger coordinates come last, however low they lie.
+NEAR = 12.0
+
+
 def values(loss: Loss, points: Array) -> Array:
     """The loss at points (k, n): an array (k,), infinite where it is not a number.
 
@@ -29,7 +33,7 @@ def values(loss: Loss, points: Array) -> Array:
 
 
 def minimisers(loss: Loss, count: int = 4) -> list[Array]:
-    """Up to `count` points (n,) that look like local minima: the lowest first, of equal ones the nearest to the origin.
+    """Up to `count` points (n,) that look like local minima: those near the origin first, then the lowest.
 
     A grid over each cube shows nodes below all their neighbours; a local search starts from the lowest of them.
     """
@@ -39,9 +43,10 @@ def minimisers(loss: Loss, count: int = 4) -> list[Array]:
         step = 2 * scale / (GRID[loss.dimension] - 1)
         for point in _low_nodes(loss, scale):
             ends.append(_descended(loss, point, step / 2, rng))
-    ends.sort(key=lambda end: (round(end[0], 9), float(np.abs(end[1]).max())))
+    far = [float(np.abs(point).max()) for _, point in ends]
+    order = sorted(range(len(ends)), key=lambda i: (far[i] > NEAR, round(ends[i][0], 9), far[i]))
     chosen: list[Array] = []
-    for height, point in ends:
+    for height, point in (ends[i] for i in order):
         apart = all(np.abs(point - other).max() > 1e-3 * (1 + np.abs(point).max()) for other in chosen)
         if apart and np.isfinite(height):
             chosen.append(point)

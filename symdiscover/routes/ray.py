@@ -20,8 +20,10 @@ from symdiscover.floats import Array
 from symdiscover.group import SO, Group, O
 from symdiscover.growth import level_bounds
 from symdiscover.loss import Loss
+from symdiscover.normal_form import is_zero
 from symdiscover.routes import NoSymmetry
 from symdiscover.routes._minima import minimisers, nearby_numbers, values
+from symdiscover.slopes import JUMPS, slope
 from symdiscover.star import Star
 from symdiscover.symmetry import Kind, Symmetry, coordinate_symbols, unused
 
@@ -87,10 +89,22 @@ def _stars(loss: Loss, centres: Sequence[Array]) -> Iterator[Star]:
     for point in centres:
         exact = nearby_numbers(point.tolist(), 1e-4 * (1 + float(np.abs(point).max())))
         for centre in exact:
-            yield from _around(loss, centre, (0.0,))
+            if _is_flat(loss, centre):
+                yield from _around(loss, centre, (0.0,))
         power = 5 - max(0, math.ceil(math.log10(float(np.abs(point).max()) + 1e-9)))
         rounded = tuple(sp.Rational(round(float(x) * 10**power), 10**power) for x in point)
         yield from _around(loss, exact[0] if exact else rounded, INNER)
+
+
+def _is_flat(loss: Loss, centre: tuple[sp.Expr, ...]) -> bool:
+    """Whether no derivative that there is at the centre is other than 0: else the loss does not grow from there."""
+    at = dict(zip(loss.variables, centre, strict=True))
+    for x in loss.variables:
+        rate = slope(loss.expression, x)
+        value = rate.xreplace(at)
+        if not (rate.has(*JUMPS) or value.has(sp.nan, sp.zoo, sp.oo) or is_zero(value)):
+            return False
+    return True
 
 
 def _around(loss: Loss, centre: tuple[sp.Expr, ...], inner: Sequence[float]) -> Iterator[Star]:

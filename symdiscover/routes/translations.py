@@ -48,7 +48,10 @@ class Quotient:
             tuple(condition.xreplace(forward) for condition in symmetry.chart.conditions),
         )
         reduced = None if symmetry.reduced is None else symmetry.reduced.xreplace(names)
-        return replace(symmetry, loss=self.loss, chart=chart, reduced=reduced, parameters=(), map=None)
+        flow = None if symmetry.flow is None else tuple(e.xreplace(names) for e in symmetry.flow)
+        return replace(
+            symmetry, loss=self.loss, chart=chart, reduced=reduced, parameters=(), map=None, flow=flow
+        )
 
 
 def quotient(loss: Loss) -> Quotient:

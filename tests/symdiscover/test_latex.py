@@ -124,7 +124,8 @@ def test_a_derivation_says_what_was_tried() -> None:
     text = derivation_markdown(derivation)
     assert derivation._repr_markdown_() == text
     assert "**SO(2)**: proved" in text and "No symmetry" not in text
-    assert all(f"| {attempt.route} |" in text for attempt in derivation.tried)
+    names = [attempt.route.replace("_", "\\_") for attempt in derivation.tried]
+    assert "level\\_set" in names and all(f"| {name} |" in text for name in names)
     empty = sd.derive(sd.Loss.parse("x**5*y + sin(x) + exp(x*y**2)"), only=["quadratic"])
     assert "**No symmetry in the families tried.**" in derivation_markdown(empty)
     assert columns(derivation_markdown(empty)) == {3}

@@ -64,10 +64,11 @@ def test_three_orbits_of_one_loss_each(name: str) -> None:
 
 
 def test_labels_say_what_is_shown() -> None:
-    axes = plot_symmetry(certificate("logarithmic")).axes[0]
+    figure = plot_symmetry(certificate("logarithmic"))
+    axes = figure.axes[0]
     assert axes.get_title(loc="left").startswith("SO(2) orbits of $")
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("$x$", "$y$")
-    assert "branch, proved; domain: x > 0" in [text.get_text() for text in axes.texts]
+    assert figure.get_supxlabel() == "branch, proved; domain: x > 0"
     named = replace(
         certificate("booth").symmetry, loss=sd.Loss.parse("(x + 2*y - 7)**2 + (2*x + y - 5)**2", name="A $ B")
     )
