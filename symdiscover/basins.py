@@ -385,4 +385,4 @@ def _signed_root(height: sp.Expr, offset: sp.Expr) -> sp.Expr:
     quotient = sp.cancel(height / offset**2) if height.is_polynomial() else None
     if quotient is not None and quotient.is_number and quotient.is_positive:
         return sp.sqrt(quotient) * offset
-    return sp.sign(offset) * sp.sqrt(sp.Abs(height))
+    return sp.sign(offset) * sp.sqrt(height if height.is_nonnegative else sp.Abs(height))

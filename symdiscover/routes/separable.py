@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import sympy as sp
 
-from symdiscover.basins import Basins, is_unbounded, resolved, rises, undoes
+from symdiscover.basins import Basins, is_unbounded, resolved, rises, starts_at_zero, undoes
 from symdiscover.box import bounds_on
 from symdiscover.errors import OutsideDomain, SymmetryError
 from symdiscover.floats import evaluate_floats
@@ -183,6 +183,8 @@ def _basin(part: sp.Expr, x: sp.Symbol, loss: Loss) -> Basin | None:
         t = sp.Symbol("t", positive=True)
         ground = part.xreplace({x: centre})
         sides = [part.xreplace({x: centre + sign * t}) - ground for sign in (1, -1)]
+        if not all(starts_at_zero(side, t) for side in sides):
+            continue
         if all(rises(side, t, sp.oo, 1.0) for side in sides) and _unbounded(sides, t):
             return Basin(part, centre, -sp.oo, sp.oo, _inverse(sides, t, x, (sp.oo, sp.oo)), math.inf)
         reach = [_reach(side, t) for side in sides]

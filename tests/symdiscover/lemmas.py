@@ -64,6 +64,6 @@ def claimed(loss: sd.Loss, lemma: Star | Basins, group: Group | None = None) -> 
     return sd.Symmetry(loss, group, chart, "implicit", "by hand", lemma.reduced(loss, u))
 
 
-def unproved(loss: sd.Loss, lemma: Star | Basins, seconds: float = 1.0) -> list[str]:
+def unproved(loss: sd.Loss, lemma: Star | Basins, seconds: float = 0.4) -> list[str]:
     """The names of the facts that are not proved."""
     return [fact.name for fact in lemma.prove(loss, seconds) if not fact.proved]

@@ -188,7 +188,7 @@ def test_data_that_are_no_basins_are_refused(changes: dict[str, Any]) -> None:
     basins((x**2, y**2), ends=1, barrier=R(1, 2))
 
 
-@settings(max_examples=20)
+@settings(max_examples=10)
 @given(st.lists(st.integers(-4, 4), min_size=5, max_size=5), st.sampled_from([R(1, 2), R(2)]))
 def test_a_proved_lemma_turns_points_exactly(c: list[int], ends: sp.Rational) -> None:
     first = x**2 + R(c[0], 3) * x**3 + R(c[1], 4) * x**4 + R(c[2], 4) * (1 - sp.cos(2 * x))
