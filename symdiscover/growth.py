@@ -103,7 +103,7 @@ def _leaves_zero(
             return False
         if not is_zero(at_zero):
             return is_positive(derivative, {t: (0.0, far), **box}, seconds)
-        if not _is_continuous(derivative, {t: (0.0, far), **box}):
+        if not _is_continuous(derivative, {t: (0.0, far), **box}):  # a slope that jumps down may grow beside
             return False
     return False
 

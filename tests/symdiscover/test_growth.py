@@ -44,6 +44,8 @@ NOT_GROWING = [
     (10 * t + ((t - 1) * (t - 2)) ** R(3, 2), 0, 3, "a hole between 1 and 2"),
     (t + sp.sqrt(t - R(1, 2)), 0, 1, "a hole at the centre"),
     (t**2 - 2 * R(1, 1000) * t**2 * (1 + sp.cos(1000 / t)), R(1, 10), 1, "wiggles near the centre"),
+    (t**2 - 3 * sp.Max(0, t - R(1, 2)), 0, 1, "a slope that jumps down, and grows beside"),
+    (t**2 - 2 * sp.Abs(t - R(1, 2)) - 2 * t, 0, 1, "a slope that jumps down, and is 0 at 0"),
     (sp.floor(t) + t, 0, 2, "no rule"),
     (t**3 - t**2 / 10**6, 0, 1, "falls on a millionth"),
     (-(t**4) + t**8, 0, 2, "a hill"),
