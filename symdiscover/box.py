@@ -32,7 +32,7 @@ _EPSILON, _TINY = 2.0**-52, 1e-300
 #: A factor that is smaller, or larger than its reciprocal, has no full precision as a float.
 _SMALL = 1e-290
 #: Parts into which each side of a box is cut before anything is looked at, and the parts that are looked at together.
-_FIRST, _TOGETHER = {1: 16, 2: 8, 3: 4}, 20_000
+_FIRST, _TOGETHER = {1: 16, 2: 8, 3: 4}, 4_000
 #: Units in the last place by which functions are padded.
 _ULPS = 60
 #: Beyond it the argument of a sine is not known to a fraction of a period.

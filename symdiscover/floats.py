@@ -77,7 +77,8 @@ def evaluate_floats(expression: sp.Basic, values: Mapping[sp.Symbol, Any]) -> An
     >>> evaluate_floats(sp.sqrt(x) + y, {x: np.array([4.0, 9.0]), y: 1.0})
     array([3., 4.])
     """
-    points = np.stack(np.broadcast_arrays(*values.values()), axis=-1).astype(np.float64)
+    listed = [np.asarray(value, dtype=np.float64) for value in values.values()]
+    points = np.stack(np.broadcast_arrays(*listed), axis=-1) if listed else np.empty((0,))
     return _compiled(expression, tuple(values))(points)[..., 0]
 
 
