@@ -20,7 +20,7 @@ def slope(e: sp.Expr, t: sp.Symbol) -> sp.Expr:
     --------
     >>> x, t = sp.symbols("x t", real=True)
     >>> slope(sp.Abs(sp.sqrt(t**2 + 1) - 3), t), slope(sp.Max(t**2, x), t)
-    (t*sign(sqrt(t**2 + 1) - 3)/sqrt(t**2 + 1), Piecewise((2*t, t**2 > x), (0, True)))
+    (t*sign(sqrt(t**2 + 1) - 3)/sqrt(t**2 + 1), Piecewise((0, x > t**2), (2*t, True)))
     """
     if not e.has(t):
         return sp.Integer(0)

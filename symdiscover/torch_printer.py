@@ -168,10 +168,8 @@ def polar_angle(y, x):
 ''',
     "root": '''
 def root(gap, low, high, halvings):
-    """The t in (low, high) at which an increasing function is 0; gap(t) is the function and its derivative there.
-
-    Halvings find t; two of Newton's steps carry the derivatives up to the third order. Where the function is NaN, so is t.
-    """
+    """The t in (low, high) at which an increasing function is 0; gap(t) is the function and its derivative there."""
+    # Halvings find t; two of Newton's steps carry derivatives up to the third order. Where the function is NaN, so is t.
     bottom, top = low.detach(), high.detach()
     with torch.no_grad():
         for _ in range(halvings):  # an infinite end is first found by doublings

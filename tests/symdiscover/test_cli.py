@@ -165,7 +165,7 @@ def test_the_algebra_of_every_continuous_symmetry(capsys: Capture) -> None:
         assert part in shown
     assert main(["derive", "x**2 + 4*y**2 + 9*z**2"]) == 0
     assert "[·, ·]" not in capsys.readouterr().out
-    assert main(["derive", "x**5*y + sin(x) + exp(x*y**2)", "--algebra"]) == 0
+    assert main(["derive", "floor(x) + floor(y)", "--algebra"]) == 0
     assert capsys.readouterr().out.endswith("no continuous symmetry in the families tried\n")
 
 
@@ -237,7 +237,7 @@ def test_what_cannot_be_done_is_a_sentence_and_1(capsys: Capture, tmp_path: Path
             == "symdiscover: no symmetry in the families tried: nothing to save or to draw"
         )
         assert not target.exists()
-    assert main(["derive", "cos(x) + y**4 + exp(x*y)*0", "--plot", str(tmp_path / "a.png")]) == 1
+    assert main(["derive", "floor(x) + floor(y)", "--plot", str(tmp_path / "a.png")]) == 1
     assert "is discrete" in capsys.readouterr().err
 
 

@@ -1096,7 +1096,7 @@ def test_helpers_are_documented_and_complete() -> None:
     for node in functions:
         docstring = ast.get_docstring(node)
         assert docstring and "\n" not in docstring
-        known = {"torch", "isinstance", "len", *HELPERS}
+        known = {"torch", "isinstance", "len", "range", *HELPERS}
         used = {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
         stored = {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
         assert used <= known | stored | {argument.arg for argument in node.args.args}
