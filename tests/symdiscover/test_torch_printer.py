@@ -1106,7 +1106,9 @@ def test_helpers_are_documented_and_complete() -> None:
         [*EVERYTHING, *(e for e, _ in MATRIX_CASES.values() if not e.free_symbols - {W, x})],
         constants=[a, b],
     )
-    assert helper_sources(used_somewhere.helpers) == helper_sources(HELPERS)
+    # root is called by the inverse of a chart, which is not written by the printer.
+    assert helper_sources({*used_somewhere.helpers, "root"}) == helper_sources(HELPERS)
+    assert helper_sources(used_somewhere.helpers) != helper_sources(HELPERS)
 
 
 def test_helpers_bring_what_they_call() -> None:
