@@ -17,13 +17,14 @@ import sympy as sp
 from symdiscover.box import bounds_on, is_positive
 from symdiscover.continuity import is_continuous
 from symdiscover.errors import OutsideDomain, SymmetryError
+from symdiscover.group import Group
 from symdiscover.growth import grows
 from symdiscover.identity import decide_zero
 from symdiscover.loss import Loss
 from symdiscover.normal_form import is_zero
 from symdiscover.root import Root
 from symdiscover.slopes import slope
-from symdiscover.symmetry import Chart, Fact
+from symdiscover.symmetry import Chart, Fact, keeps_length
 
 #: Half the width of the part of an infinite basin in which points are sampled.
 WIDE = 10.0
@@ -80,12 +81,16 @@ class Basins:
         if any(len(pair) not in (0, 2) for pair in self.inverses):
             raise SymmetryError("the inverse of a part has two sides, or none")
 
+    def admits(self, group: Group) -> bool:
+        """Whether the group keeps |u|."""
+        return keeps_length(group)
+
     @property
     def height(self) -> sp.Expr:
         """The bound of |u|^2."""
         return self.barrier
 
-    def cell(self) -> tuple[list[float], list[list[float]]]:
+    def cell(self, loss: Loss) -> tuple[list[float], list[list[float]]]:
         """A^{-1} c, and A^{-1} times the larger half width of each basin; `WIDE` where it is infinite."""
         back = np.array(self.frame.inv().tolist(), dtype=float)
         widths = [max(self.width(i, 1), self.width(i, -1)) for i in range(len(self.parts))]
@@ -261,7 +266,7 @@ def undoes(expression: sp.Expr, t: sp.Symbol, width: sp.Expr) -> bool:
 
 
 def resolved(expression: sp.Expr, t: sp.Symbol, width: sp.Expr) -> sp.Expr:
-    """The expression with |a| and the inverses of periodic functions replaced by what they are for t in (0, width).
+    """The expression for t in (0, width): arguments expanded, |a| and inverses of periodic functions replaced.
 
     Examples
     --------
@@ -276,7 +281,7 @@ def resolved(expression: sp.Expr, t: sp.Symbol, width: sp.Expr) -> sp.Expr:
     def plain(e: Any) -> Any:
         if not e.args or not e.has(t):
             return e
-        e = e.func(*map(plain, e.args))
+        e = e.func(*[sp.expand(a) if e.is_Function and a.is_polynomial(t) else plain(a) for a in e.args])
         if isinstance(e, sp.Abs):
             a = e.args[0]
             return a if _is_nonnegative(a, t, width) else -a if _is_nonnegative(-a, t, width) else e

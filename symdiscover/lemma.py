@@ -10,11 +10,12 @@ import sympy as sp
 
 from symdiscover.basins import Basins
 from symdiscover.errors import SymmetryError
+from symdiscover.graph import Graph
 from symdiscover.star import Star
 from symdiscover.symmetry import Lemma
 
 #: Name in saved files -> class. Its fields are expressions and tuples of them, and a matrix called frame.
-LEMMAS: dict[str, type] = {"star": Star, "basins": Basins}
+LEMMAS: dict[str, type] = {"star": Star, "basins": Basins, "graph": Graph}
 
 
 def lemma_literal(lemma: Lemma) -> dict[str, Any]:
@@ -44,7 +45,8 @@ def read_lemma(data: Mapping[str, Any], read: Callable[[str], sp.Expr]) -> Lemma
     if kind is None or set(data) != {"name", *(field.name for field in fields(kind))}:
         raise SymmetryError("no saved action: an unknown lemma, or one whose data have another shape")
     values = {field.name: _value(data[field.name], read) for field in fields(kind)}
-    values["frame"] = sp.ImmutableMatrix([list(row) for row in values["frame"]])
+    if "frame" in values:
+        values["frame"] = sp.ImmutableMatrix([list(row) for row in values["frame"]])
     lemma: Lemma = kind(**values)
     return lemma
 

@@ -179,7 +179,7 @@ def _points(
     for number in range(TRIES * count):
         point = [rng.uniform(low, high) for low, high in box]
         if lemma is not None and number % 2:  # its region may be a small part of the box, or lie beside it
-            centre, spread = lemma.cell()
+            centre, spread = lemma.cell(symmetry.loss)
             z = [rng.uniform(-1, 1) * 10 ** -rng.uniform(0, 2) for _ in centre]
             point = [
                 c + sum(m * e for m, e in zip(row, z, strict=True))

@@ -15,11 +15,12 @@ import numpy as np
 import sympy as sp
 
 from symdiscover.errors import OutsideDomain, SymmetryError
+from symdiscover.group import Group
 from symdiscover.growth import Face, faces, grows, level_bounds
 from symdiscover.loss import Loss
 from symdiscover.normal_form import is_zero
 from symdiscover.root import Root
-from symdiscover.symmetry import Chart, Fact
+from symdiscover.symmetry import Chart, Fact, keeps_length
 
 
 @dataclass(frozen=True)
@@ -83,12 +84,16 @@ class Star:
         """The loss in the chart's coordinates."""
         return sp.Add(*[u**2 for u in coordinates]) + self.floor
 
+    def admits(self, group: Group) -> bool:
+        """Whether the group keeps |u|."""
+        return keeps_length(group)
+
     @property
     def height(self) -> sp.Expr:
         """The bound of |u|^2."""
         return self.ceiling - self.floor
 
-    def cell(self) -> tuple[list[float], list[list[float]]]:
+    def cell(self, loss: Loss) -> tuple[list[float], list[list[float]]]:
         """c and far A^{-1}."""
         spread = float(self.far) * np.array(self.frame.inv().tolist(), dtype=float)
         return [float(c) for c in self.centre], spread.tolist()

@@ -50,11 +50,14 @@ class Lemma(Protocol):
     def prove(self, loss: Loss, seconds: float = ...) -> list[Fact]:
         """What has to hold, each with whether it is proved."""
 
+    def admits(self, group: Group) -> bool:
+        """Whether the lemma is about such a group."""
+
     @property
     def height(self) -> sp.Expr:
         """|u|^2 stays below it; infinite where nothing bounds it."""
 
-    def cell(self) -> tuple[list[float], list[list[float]]]:
+    def cell(self, loss: Loss) -> tuple[list[float], list[list[float]]]:
         """A point c and a matrix M: the region lies among x = c + M z, |z|_max <= 1, as far as it is bounded."""
 
 
@@ -127,6 +130,13 @@ class Chart:
                 raise SymmetryError("the inverse of this chart holds roots: it has no closed form")
             values[variable] = step.xreplace(values)
         return tuple(values[variable] for variable in self.variables)
+
+
+def keeps_length(group: Group) -> bool:
+    """Whether a group is made of orthogonal matrices, given by generators of any sort."""
+    turns = all((b + b.T).is_zero_matrix for b in group.basis) and not group.affine
+    turns = turns and all((d.T * d - sp.eye(d.rows)).is_zero_matrix for d in group.discrete)
+    return bool(turns and (group.basis or group.discrete))
 
 
 def coordinate_symbols(
@@ -267,7 +277,10 @@ class Symmetry:
         images = self.image(matrix)
         if sum(image.count_ops() for image in images) > MAP_OPERATIONS:
             return (), None
-        return self.parameters, tuple(shortest(image) for image in images)
+        tidy = (
+            shortest if self.chart.lemma is None else rebuilt
+        )  # what a lemma is about may grow when it is expanded
+        return self.parameters, tuple(tidy(image) for image in images)
 
     def _repr_latex_(self) -> str:
         from symdiscover.latex import symmetry_latex
@@ -277,7 +290,9 @@ class Symmetry:
 
 def shortest(expression: sp.Expr) -> sp.Expr:
     """The expression or its expanded form, whichever has fewer operations."""
-    if expression.count_ops() > 200:
+    if expression.count_ops() > 200 or (
+        expression.has(sp.exp) and expression.has(sp.log)
+    ):  # those may grow without end
         return expression
     expanded = sp.expand(expression)
     turns = sorted(expanded.atoms(sp.sin, sp.cos, sp.sinh, sp.cosh), key=str)

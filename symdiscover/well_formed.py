@@ -73,13 +73,8 @@ def _as_the_lemma_says(symmetry: Symmetry) -> None:
     expected = chart.lemma.chart(symmetry.loss, chart.coordinates, scratch)
     if _rebuilt(chart) != _rebuilt(expected):
         raise SymmetryError(f"the chart is not the one that its lemma, {chart.lemma.name}, speaks of")
-    group = symmetry.group
-    turns = all((b + b.T).is_zero_matrix for b in group.basis) and not group.affine
-    turns = turns and all((d.T * d - sp.eye(d.rows)).is_zero_matrix for d in group.discrete)
-    if not turns or not (group.basis or group.discrete):
-        raise SymmetryError(
-            f"the lemma {chart.lemma.name} is about groups that keep |u|: orthogonal matrices alone"
-        )
+    if not chart.lemma.admits(symmetry.group):
+        raise SymmetryError(f"the lemma {chart.lemma.name} is not about groups like {symmetry.group.name}")
     if symmetry.reduced != chart.lemma.reduced(symmetry.loss, chart.coordinates):
         raise SymmetryError(f"the reduced loss is not the one that the lemma {chart.lemma.name} speaks of")
 

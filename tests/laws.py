@@ -29,7 +29,6 @@ from symdiscover.identity import decide_zero
 from symdiscover.invariance import exact_residual, rounding_bound, tracked_image
 from symdiscover.rounding import Tracked, evaluate_digits
 from symdiscover.source import action_source
-from symdiscover.star import Star
 
 #: Functions of the catalogue, with the size of families, that together have every kind of element, chart and route.
 DEFAULT = (
@@ -52,8 +51,10 @@ EXTRA: dict[str, tuple[str, dict[str, float]]] = {
     "ReLU": ("(u*Max(0, w + b) - 1)**2 + (u*Max(0, b - w) - 2)**2", {}),
     "boost by a constant": ("c*x**2 - y**2", {"c": 3.0}),
 }
-#: Here the routes below are tried alone, so that the default run stays short; the sweep tries them all.
+#: Here the routes below are tried alone, so that the default run stays short; the sweep adds those whose charts hold no
+#: roots and need no lemma (of the others the laws look at a few, and `symdiscover survey` at all).
 CONTINUOUS = ("translations", "quadratic", "peel", "affine")
+SWEPT = (*CONTINUOUS, "fibre", "discrete")
 ALL_ROUTES = (
     "booth",
     "cube",
@@ -119,12 +120,11 @@ class Subject:
         """The points for which the chart's conditions hold; around the centre of a lemma, drawn together until they do."""
         chart = self.symmetry.chart
         if chart.lemma is not None:
-            star = isinstance(chart.lemma, Star)
-            centres = [float(c) for c in (chart.lemma.centre if star else chart.lemma.centres)]
-            back = torch.tensor(np.array(chart.lemma.frame.inv().tolist(), dtype=float))
-            shrinks = torch.logspace(0, -5, len(points), dtype=torch.float64)[:, None]
-            y = shrinks * points / points.abs().amax(dim=0) * (float(chart.lemma.far) if star else 50)
-            points = torch.tensor(centres) + y @ back.T if star else (torch.tensor(centres) + y) @ back.T
+            centre, spread = (
+                torch.tensor(part, dtype=torch.float64) for part in chart.lemma.cell(self.symmetry.loss)
+            )
+            shrinks = torch.logspace(0, -3, len(points), dtype=torch.float64)[:, None]
+            points = centre + (shrinks * points / points.abs().amax(dim=0)) @ spread.T
         values = {s: self.values[s.name] for s in self.symmetry.loss.constants}
         values |= {x: points[:, k].numpy() for k, x in enumerate(chart.variables)}
         holds = np.logical_and.reduce([evaluate_floats(c, values) for c in chart.conditions])
@@ -203,7 +203,7 @@ def subjects(name: str, everything: bool = False) -> tuple[Subject, ...]:
             key: float(Loss.parse(value, variables=["x"]).expression)
             for key, value in function.constants.items()
         }
-    only = None if everything or name in ALL_ROUTES else CONTINUOUS
+    only = SWEPT if everything else None if name in ALL_ROUTES else CONTINUOUS
     # Flows along the level set compose and invert to the error of an integration: test_flow.py holds what they obey.
     certificates = [c for c in sd.derive(loss, budget=60, only=only).certificates if c.symmetry.flow is None]
     return tuple(Subject(f"{name}: {c.group.name}", c, values) for c in certificates)
@@ -312,10 +312,13 @@ def _is_wrong(subject: Subject, wrong: Callable[[Subject, int], mpmath.matrix | 
         if matrix is None:
             return False
         point = [mpmath.mpf(k + 2) / (3 + 2 * k) for k in range(subject.dimension)]
+        lemma = subject.symmetry.chart.lemma
+        if lemma is not None:
+            point = [mpmath.mpf(x) for x in subject.points(count=POINTS + 1)[-1].tolist()]
         try:
             return exact_residual(subject.chart_maps, matrix, point, subject.values, DIGITS) > 1e-9
         except sd.OutsideDomain:
-            return False
+            return lemma is not None  # a map that leaves the region of its chart
 
 
 # --- invariance ------------------------------------------------------------------------------------------------------------
@@ -722,13 +725,17 @@ def written_map(subject: Subject, truncate: bool = False, strict: bool = False) 
             return None
         images = tuple(first)
     moved = loss.expression.xreplace(dict(zip(loss.variables, images, strict=True)))
-    verdict = decide_zero(moved - loss.expression, thorough=False)
+    conditions = symmetry.chart.conditions
+    verdict = decide_zero(moved - loss.expression, conditions=conditions, thorough=False)
     if truncate:
         return None if verdict.status == "proved" else [verdict.status != "refuted"]
     # Through a chart with a lemma it is the matrix at zero parameters that is proved to be 1: the map is as good as the chart.
     settled = ("proved",) if symmetry.chart.lemma is None else ("proved", "numerical")
     at_zero = (
-        [decide_zero(i.xreplace(zero) - x).status for i, x in zip(images, loss.variables, strict=True)]
+        [
+            decide_zero(i.xreplace(zero) - x, conditions=conditions).status
+            for i, x in zip(images, loss.variables, strict=True)
+        ]
         if parameters
         else []
     )
