@@ -1,0 +1,110 @@
+"""Graphs: what is solved for one variable by a formula is proved over a box, and what is not is not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import sympy as sp
+import torch
+
+import symdiscover as sd
+from symdiscover import Loss, SymmetryError, catalogue
+from symdiscover.graph import Graph
+from symdiscover.literal import from_literal, to_literal
+from symdiscover.routes import NoSymmetry, graph
+
+KNOWN = {
+    "quadratic in y": "(y - x**2)**2*(1 + x**4) + cos(x)",
+    "linear in x": "x*exp(y) + y**2",
+    "a function of one": "log(3 + (y - sin(x))**2*(2 + cos(x)) + x**4)",
+    "three variables": "(y - z*x)**2 + sin(x)*z**2",
+}
+
+
+def found(text: str) -> sd.Symmetry:
+    (claim,) = graph.find(Loss.parse(text))
+    return claim
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_known(name: str) -> None:
+    claim = found(KNOWN[name])
+    certificate = sd.verify(claim)
+    assert (certificate.status, certificate.group_law, certificate.transitive) == ("proved", True, True)
+    assert claim.kind == "branch" and claim.group.name in ("R", "R^2")
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_the_code_keeps_the_loss_and_composes(name: str) -> None:
+    claim = found(KNOWN[name])
+    action = sd.to_torch(sd.verify(claim))
+    n = claim.loss.dimension
+    centre, spread = claim.chart.lemma.cell(claim.loss)
+    point = torch.tensor(centre, dtype=torch.float64)
+    point = point + 0.1 * torch.tensor(spread, dtype=torch.float64) @ torch.ones(n, dtype=torch.float64)
+    g, h = torch.full((n - 1,), 0.3, dtype=torch.float64), torch.full((n - 1,), -0.8, dtype=torch.float64)
+    moved = action(g, action(h, point))
+    assert torch.allclose(moved, action(g + h, point), rtol=1e-9)
+    assert not torch.allclose(moved, action(g - h, point), rtol=1e-9)
+    change = (action.loss(moved) - action.loss(point)).abs() / action.loss(point).abs()
+    assert change < 1e-11 < (action.loss(moved + 1e-3) - action.loss(point)).abs()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"level": sp.Integer(-5)},
+        {"inner": sp.Integer(2)},
+        {"lows": (sp.Integer(-40),)},
+        {"outer": sp.Symbol("x", real=True) + 1},
+    ],
+    ids=[
+        "a level below the ridge",
+        "another inner function",
+        "a box with a higher ridge",
+        "another outer function",
+    ],
+)
+def test_false_lemmas_are_not_proved(changes: dict[str, object]) -> None:
+    claim = found("(y - x**2)**2*(1 + x**4) + cos(x) + x**2")
+    lemma = claim.chart.lemma
+    assert isinstance(lemma, Graph) and lemma.holds(claim.loss)
+    if "inner" in changes:
+        changes = {"inner": lemma.inner + 1}
+    wrong = replace(lemma, **changes)
+    assert not wrong.holds(claim.loss)
+
+
+def test_another_group_is_refused() -> None:
+    claim = found(KNOWN["quadratic in y"])
+    with pytest.raises(SymmetryError, match="not about groups like"):
+        sd.verify(replace(claim, group=sd.SO(2), parameters=(), map=None))
+
+
+def test_it_reads_back() -> None:
+    claim = found(KNOWN["linear in x"])
+    literal = to_literal(claim)
+    assert from_literal(literal).chart == claim.chart
+    with pytest.raises(SymmetryError):
+        from_literal({**literal, "lemma": {**literal["lemma"], "highs": ["7"]}})
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("x**4 + y**4", "no variable"),
+        ("cos(x)", "between 2"),
+        ("x**4*y**3 + x**3*y**4", "no variable"),
+    ],
+)
+def test_honest_refusals(text: str, reason: str) -> None:
+    with pytest.raises(NoSymmetry, match=reason):
+        graph.find(Loss.parse(text))
+
+
+def test_a_branch_beside_a_turn() -> None:
+    """Branin's function: the basin is turned up to a root, the branch above it moved by a formula."""
+    kinds = {c.symmetry.route: c.symmetry.kind for c in sd.derive(catalogue.load("branin").loss).certificates}
+    assert kinds["ray"] == "implicit" and kinds["graph"] == "branch"
+    assert "graph" not in {c.symmetry.route for c in sd.derive(catalogue.load("booth").loss).certificates}
