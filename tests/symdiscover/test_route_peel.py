@@ -112,4 +112,4 @@ def test_long_squares_are_left_alone() -> None:
     start = time.monotonic()
     with contextlib.suppress(NoSymmetry):
         peel.find(catalogue.load("box-three-dimensional").loss)
-    assert time.monotonic() - start < 20
+    assert time.monotonic() - start < 60

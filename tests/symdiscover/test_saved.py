@@ -170,7 +170,7 @@ def test_other_files_are_refused_in_one_sentence(
     error = refusal(write(content))
     assert re.search(why, str(error))
     assert not isinstance(error, sd.NotInvariant)
-    assert time.monotonic() - start < 20
+    assert time.monotonic() - start < 60
 
 
 def test_a_large_file_is_read_up_to_the_limit(write: Callable[[bytes], Path]) -> None:

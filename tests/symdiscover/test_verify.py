@@ -515,7 +515,7 @@ def test_a_power_that_cannot_be_expanded() -> None:
     assert sd.verify(sd.claim(large, shift, [t])).status == "proved"
     with pytest.raises(NotInvariant):
         sd.verify(sd.claim(large, [v[0] + t, v[1] - t, *v[2:]], [t]))
-    assert time.monotonic() - start < 20
+    assert time.monotonic() - start < 60
 
 
 def test_a_proof_that_does_not_end_is_a_numerical_statement() -> None:
