@@ -295,6 +295,7 @@ def test_points_that_cannot_move_stay_to_the_bit() -> None:
         assert torch.equal(moved[:2].nan_to_num(), x[:2].nan_to_num()) and not torch.equal(moved[2:], x[2:])
 
 
+@pytest.mark.slow
 def test_gradients_of_rows_that_stay_are_those_of_the_identity() -> None:
     a = action(ANGLE)
     x = torch.cat([torch.zeros(1, 2, dtype=torch.float64), points(2, 1)]).requires_grad_()
@@ -307,6 +308,7 @@ def test_gradients_of_rows_that_stay_are_those_of_the_identity() -> None:
     assert x.grad.isfinite().all() and theta.grad != 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["x**2 + 4*y**2", TIME, WORD])
 def test_gradcheck(text: str) -> None:
     a = action(text)
@@ -320,6 +322,7 @@ def test_gradcheck(text: str) -> None:
     assert not holds(lambda g, x: a(g.detach(), x) + 0 * g.sum())
 
 
+@pytest.mark.slow
 def test_vmap() -> None:
     a = action(WORD)
     g, x = elements(a, 2, scale=0.2), points(a.dimension, 2)

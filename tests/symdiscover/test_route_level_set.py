@@ -117,6 +117,7 @@ def test_teleports_along_it(text: str) -> None:
     assert (down.after < up.before).all()
 
 
+@pytest.mark.slow
 def test_sampled_search_of_a_closed_curve() -> None:
     """The largest gradient on the whole curve, against a fine grid of angles."""
     a = to_torch(verify(find(Loss.parse("x**4 + y**4 + x*y"))[0]))
@@ -130,6 +131,7 @@ def test_sampled_search_of_a_closed_curve() -> None:
     assert not torch.isclose(found.after, grid.min(), rtol=0.1)
 
 
+@pytest.mark.slow
 def test_descent_with_teleports() -> None:
     a = to_torch(verify(find(catalogue.load("himmelblau").loss)[0]))
     x = torch.tensor([0.5, 0.5], dtype=torch.float64)
