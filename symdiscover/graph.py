@@ -7,19 +7,22 @@ by the formula, translations act on the levels that are above c - b^2 / 4a on th
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import sympy as sp
 
-from symdiscover.box import is_positive
-from symdiscover.errors import SymmetryError
+from symdiscover.box import bounds_on, is_positive
+from symdiscover.errors import OutsideDomain, SymmetryError
 from symdiscover.group import Group
 from symdiscover.identity import decide_zero
 from symdiscover.loss import Loss
 from symdiscover.symmetry import Chart, Fact
 
+#: Parts of each side of the box in which its functions are bounded, by the number of its sides.
+PARTS = {1: 256, 2: 32, 3: 10}
 #: Fractions of more operations are not cancelled.
 LONG = 150
 #: Seconds for each thing that has to be positive on the box.
@@ -63,6 +66,9 @@ class Graph:
             raise SymmetryError(
                 "the box of a graph needs a lower end below the upper one for each variable but one"
             )
+        numbers = (*self.lows, *self.highs, self.level)  # a level that moved with y would bound nothing
+        if any(e.free_symbols or not e.is_extended_real for e in numbers):
+            raise SymmetryError("the box and the level of a graph are numbers")
         if self.side not in (1, -1) or not 0 <= self.solved <= len(self.lows):
             raise SymmetryError("a graph lies on the side 1 or -1 and is solved for one of the variables")
 
@@ -136,7 +142,8 @@ class Graph:
             y: (float(low) - 1e-12 * abs(float(low)), float(high) + 1e-12 * abs(float(high)))
             for y, low, high in zip(others, self.lows, self.highs, strict=True)
         }
-        leading = is_positive(b if a == 0 else a, box, SECONDS)
+        finite = all(map(math.isfinite, itertools.chain(*(self.bounds(e, box) for e in (a, b, c)))))
+        leading = finite and is_positive(b if a == 0 else a, box, SECONDS)
         above = a == 0 or is_positive(self.level - self.ridge(loss), box, SECONDS)
         return [
             Fact(
@@ -147,7 +154,7 @@ class Graph:
             ),
             Fact(
                 "chart",
-                "the leading coefficient is positive on the box, so psi(phi(x)) = x on one side",
+                "a, b, c are finite and the leading one positive on the box, so psi(phi(x)) = x on one side",
                 leading,
                 "intervals",
             ),
@@ -159,6 +166,13 @@ class Graph:
             ),
             Fact("domain", "g keeps the box, M and the side", True, "structure"),
         ]
+
+    def bounds(self, e: sp.Expr, box: Mapping[sp.Symbol, tuple[float, float]]) -> tuple[float, float]:
+        """Bounds of an expression on a box; infinite where it has a pole or a hole there, or is not enclosed."""
+        try:
+            return bounds_on(e, box, PARTS.get(len(box), 4))
+        except OutsideDomain:
+            return -math.inf, math.inf
 
     def ridge(self, loss: Loss) -> sp.Expr:
         """c - b^2 / 4a, the lowest value of M over a point of the box."""

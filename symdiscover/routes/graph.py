@@ -13,8 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 import sympy as sp
 
-from symdiscover.box import bounds_on
-from symdiscover.errors import OutsideDomain, SymmetryError
+from symdiscover.errors import OutsideDomain
 from symdiscover.graph import Graph
 from symdiscover.group import Translation
 from symdiscover.identity import expanded_terms
@@ -31,8 +30,6 @@ lifts = False
 SECONDS = 4.0
 #: Half widths of the boxes that are tried, the longest polynomial that is looked at, and the most variables.
 WIDTHS, TERMS, VARIABLES = (2, 1, sp.Rational(1, 2), sp.Rational(1, 10)), 300, 6
-#: Parts of each side of the box in which the ridge c - b^2 / 4a is bounded, by the number of its sides.
-PARTS = {1: 256, 2: 32, 3: 10}
 
 
 def find(loss: Loss, found: tuple[Symmetry, ...] = ()) -> list[Symmetry]:
@@ -93,15 +90,11 @@ def _level(loss: Loss, graph: Graph) -> sp.Expr | None:
     a, b, _ = graph.coefficients(loss)
     others = [x for i, x in enumerate(loss.variables) if i != int(graph.solved)]
     box = {y: (float(low), float(high)) for y, low, high in zip(others, graph.lows, graph.highs, strict=True)}
-    parts = PARTS.get(len(box), 4)
-    try:
-        if bounds_on(b if a == 0 else a, box, parts)[1] <= 0:
-            return None
-        if a == 0:
-            return -sp.oo
-        _, highest = bounds_on(graph.ridge(loss), box, parts)
-    except (OutsideDomain, SymmetryError):
+    if not graph.bounds(b if a == 0 else a, box)[1] > 0:
         return None
+    if a == 0:
+        return -sp.oo
+    _, highest = graph.bounds(graph.ridge(loss), box)
     if not math.isfinite(highest):
         return None
     power = 1 - math.floor(math.log10(max(abs(highest), 1e-6)))

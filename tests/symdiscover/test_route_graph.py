@@ -76,6 +76,35 @@ def test_false_lemmas_are_not_proved(changes: dict[str, object]) -> None:
     assert not wrong.holds(claim.loss)
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["x + log(y)", "x*exp(y) + sqrt(y)", "x + 1/y", "x**2 + 2*x/y + 1/y**2 + y**2", "x**2*(2 + y) + log(y)"],
+)
+def test_holes_and_poles_in_the_box_are_no_proof(text: str) -> None:
+    """The leading coefficient is positive there, and no ridge is too high; but psi is not real or not finite."""
+    loss = Loss.parse(text)
+    solved, side = sp.Integer(0), sp.Integer(1)
+    level = -sp.oo if sp.degree(loss.expression, loss.variables[0]) == 1 else sp.Integer(50)
+    wrong = Graph(
+        loss.expression, loss.variables[0], solved, side, (sp.Integer(-1),), (sp.Integer(2),), level
+    )
+    assert not wrong.holds(loss)
+    assert replace(wrong, lows=(sp.Integer(1),)).holds(loss)
+    try:
+        (claim,) = graph.find(loss)
+    except NoSymmetry:
+        return
+    assert claim.chart.lemma.lows[0] > 0
+
+
+def test_a_level_that_moves_is_refused() -> None:
+    """x^2 + y^2 > y^2 + 1/10 holds at y and need not at its image."""
+    y = sp.Symbol("y", real=True)
+    claim = found("y**4 + cos(y)*0 + x**2*(1 + y**2)")
+    with pytest.raises(SymmetryError, match="are numbers"):
+        replace(claim.chart.lemma, level=y**2 + sp.Rational(1, 10))
+
+
 def test_another_group_is_refused() -> None:
     claim = found(KNOWN["quadratic in y"])
     with pytest.raises(SymmetryError, match="not about groups like"):
