@@ -101,14 +101,14 @@ def _approached(branch: sp.Expr, end: sp.Expr, side: str, limit: sp.Expr) -> boo
     """Whether values near the end agree with a limit: SymPy 1.14 takes that of 2**z at -oo for infinite."""
     steps = [sp.Integer(10) ** k for k in (2, 4)]
     if end.is_infinite:
-        points = [step if end.is_positive else -step for step in steps]
+        points = [step if end > 0 else -step for step in steps]
     else:
         points = [end + (1 if side == "+" else -1) / step for step in steps]
     values = [value_at(branch, {Z: sp.Rational(sp.N(point, 30))}, 50) for point in points]
     if None in values:
         return False
     if limit.is_infinite:
-        return bool((values[1] > values[0]) == bool(limit.is_positive))
+        return bool((values[1] > values[0]) == bool(limit > 0))
     distances = [abs(value - sp.N(limit, 50)) for value in values]
     return bool(distances[1] <= distances[0] and distances[1] < 0.1)
 

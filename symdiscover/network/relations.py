@@ -192,7 +192,7 @@ class _Finder:
         """The domain in words."""
         if self.pieces is None:
             return "sigma is defined"
-        return f"z in {self.pieces.domain}"
+        return str(self.pieces.domain.as_relational(Z)).replace("Ne(z, 0)", "z != 0")
 
     @cached_property
     def everywhere(self) -> bool:
@@ -320,7 +320,7 @@ class _Finder:
 
     def find_period(self) -> None:
         seen = self._common_period()
-        if seen is None:
+        if seen is None or not (self.pieces is None or self.everywhere):
             return
         for n in range(_FRACTIONS, 0, -1):
             period = seen / n
