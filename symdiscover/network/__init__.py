@@ -3,9 +3,9 @@
 from symdiscover.network.activation import expression_of as expression_of
 from symdiscover.network.activation import expression_of_op as expression_of_op
 from symdiscover.network.activation import register as register
-from symdiscover.network.pieces import Z as Z
+from symdiscover.network.finder import Proof as Proof
+from symdiscover.network.formula import Z as Z
 from symdiscover.network.relations import Homogeneity as Homogeneity
-from symdiscover.network.relations import Proof as Proof
 from symdiscover.network.relations import Relations as Relations
 from symdiscover.network.relations import homogeneity as homogeneity
 from symdiscover.network.relations import relations as relations

@@ -16,7 +16,7 @@ from sympy.logic.boolalg import Boolean
 from torch import nn
 
 from symdiscover.errors import SymmetryError
-from symdiscover.network.pieces import Z
+from symdiscover.network.formula import Z
 from symdiscover.network.relations import Homogeneity as Homogeneity
 from symdiscover.network.relations import homogeneity as homogeneity
 from symdiscover.network.relations import rational
@@ -25,7 +25,7 @@ from symdiscover.network.relations import rational
 SLOPE = sp.Symbol("a", real=True)
 #: The constants of Klambauer et al. 2017, in double precision as torch has them.
 _SELU_ALPHA, _SELU_SCALE = rational(sp.Float(1.6732632423543772)), rational(sp.Float(1.0507009873554805))
-_ONE, _HALF = sp.Integer(1), sp.Rational(1, 2)
+_ONE = sp.Integer(1)
 
 
 class _Unknown(Exception):
@@ -41,12 +41,12 @@ def _where(condition: sp.Basic, yes: sp.Expr, no: sp.Expr) -> sp.Expr:
     return sp.Piecewise((yes, condition), (no, True))
 
 
-def _leaky_relu(z: sp.Expr, negative_slope: sp.Expr = sp.Rational(1, 100)) -> sp.Expr:
+def _leaky_relu(z: sp.Expr, negative_slope: sp.Expr = _ONE / 100) -> sp.Expr:
     return _where(z >= 0, z, negative_slope * z)
 
 
 def _rrelu(
-    z: sp.Expr, lower: sp.Expr = sp.Rational(1, 8), upper: sp.Expr = sp.Rational(1, 3), training: bool = False
+    z: sp.Expr, lower: sp.Expr = _ONE / 8, upper: sp.Expr = _ONE / 3, training: bool = False
 ) -> sp.Expr:
     return _leaky_relu(z, SLOPE if training else (lower + upper) / 2)
 
@@ -88,16 +88,16 @@ def _sigmoid(z: sp.Expr) -> sp.Expr:
     return 1 / (1 + sp.exp(-z))
 
 
-def _softplus(z: sp.Expr, beta: sp.Expr = _ONE, threshold: sp.Expr = sp.Integer(20)) -> sp.Expr:
+def _softplus(z: sp.Expr, beta: sp.Expr = _ONE, threshold: sp.Expr = 20 * _ONE) -> sp.Expr:
     # torch returns z itself beyond the threshold: a step of 2e-9 down at z = 20, and no longer monotone.
     return _where(beta * z > threshold, z, sp.log(1 + sp.exp(beta * z)) / beta)
 
 
-def _hardshrink(z: sp.Expr, lambd: sp.Expr = _HALF) -> sp.Expr:
+def _hardshrink(z: sp.Expr, lambd: sp.Expr = _ONE / 2) -> sp.Expr:
     return _where((z >= -lambd) & (z <= lambd), sp.Integer(0), z)
 
 
-def _softshrink(z: sp.Expr, lambd: sp.Expr = _HALF) -> sp.Expr:
+def _softshrink(z: sp.Expr, lambd: sp.Expr = _ONE / 2) -> sp.Expr:
     return sp.Piecewise((z - lambd, z > lambd), (z + lambd, z < -lambd), (0, True))
 
 
@@ -194,7 +194,9 @@ def _operation(name: str, *settings: str) -> Callable[[Any], sp.Basic]:
 #: torch module -> its expression in `Z`.
 EXPRESSIONS: dict[type[nn.Module], Callable[[Any], sp.Basic]] = {
     nn.Identity: lambda module: Z,
-    nn.Dropout: lambda module: SLOPE * Z,  # a mask that does not depend on the value commutes with every scaling
+    nn.Dropout: lambda module: (
+        SLOPE * Z
+    ),  # a mask that does not depend on the value commutes with every scaling
     nn.ReLU: _operation("relu"),
     nn.LeakyReLU: _operation("leaky_relu", "negative_slope"),
     nn.PReLU: lambda module: _leaky_relu(Z, SLOPE),
@@ -319,7 +321,9 @@ def register(key: type[nn.Module] | str, expression: sp.Expr | Callable[..., sp.
     elif isinstance(key, type) and issubclass(key, nn.Module):
         owner = key.__name__
     else:
-        raise SymmetryError(f"an activation is registered for a module class or an operation's name, not {key!r}")
+        raise SymmetryError(
+            f"an activation is registered for a module class or an operation's name, not {key!r}"
+        )
     if isinstance(expression, sp.Basic) or not callable(expression):
         fixed = _checked(owner, expression)
         if isinstance(key, str):

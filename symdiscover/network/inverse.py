@@ -8,21 +8,15 @@ from typing import TypeAlias
 
 import sympy as sp
 
+from symdiscover.budget import call
 from symdiscover.identity import value_at
-from symdiscover.network.pieces import (
-    GIVEN_UP,
-    Pieces,
-    Undecided,
-    Z,
-    is_zero,
-    sign_between,
-    split,
-    unwind,
-    vanishes,
-)
+from symdiscover.network.formula import GIVEN_UP, Undecided, Z, is_zero, sign_between, unwind
+from symdiscover.network.pieces import Pieces, split, vanishes
 
 #: The ends of an open interval and the formula between them.
 Part: TypeAlias = tuple[sp.Expr, sp.Expr, sp.Expr]
+#: For a limit, which may not end.
+_SECONDS = 3.0
 
 
 @dataclass(frozen=True)
@@ -72,7 +66,9 @@ def bijection_of(pieces: Pieces) -> Bijection | None:
     values = dict(zip(pieces.kinks, pieces.values, strict=True))
     for (_, kink, left), (_, _, right) in itertools.pairwise(parts):
         value = values[kink]
-        if value is None or not (is_zero(left.subs(Z, kink) - value) and is_zero(right.subs(Z, kink) - value)):
+        if value is None or not (
+            is_zero(left.subs(Z, kink) - value) and is_zero(right.subs(Z, kink) - value)
+        ):
             return None
     first, last = _limit(parts[0][2], parts[0][0], "+"), _limit(parts[-1][2], parts[-1][1], "-")
     if first is None or last is None:
@@ -89,7 +85,10 @@ def _limit(branch: sp.Expr, end: sp.Expr, side: str) -> sp.Expr | None:
     value = branch.subs(Z, end)
     if value.has(sp.nan, sp.zoo) or not value.is_extended_real:
         try:
-            value = sp.limit(branch, Z, end, side)
+            if branch.is_rational_function(Z):
+                value = sp.limit(branch, Z, end, side)
+            else:
+                value = call(sp.limit, branch, Z, end, side, seconds=_SECONDS)
         except GIVEN_UP:
             return None
         if not value.is_extended_real or not _approached(branch, end, side, value):
@@ -127,7 +126,7 @@ def _inverse(
         else:
             return None, ""
         end = values.get(high)
-        cases.append((candidate, True if end is None else Z < end if rising else Z > end))
+        cases.append((candidate, True if end is None else (sp.Lt if rising else sp.Gt)(Z, end)))
         proofs.append(how)
     return (sp.Piecewise(*cases) if len(cases) > 1 else cases[0][0]), "; ".join(proofs)
 

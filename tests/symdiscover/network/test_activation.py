@@ -23,7 +23,8 @@ from symdiscover.network.activation import (
     expression_of_op,
     register,
 )
-from symdiscover.network.pieces import Undecided, split
+from symdiscover.network.formula import Undecided
+from symdiscover.network.pieces import split
 
 MODULES = [
     *(kind(0.5, 2.0) if kind is nn.Threshold else kind() for kind in EXPRESSIONS),
@@ -94,7 +95,9 @@ def test_an_expression_of_another_function_is_told_apart() -> None:
     assert disagreement(nn.GELU(), known(nn.GELU("tanh"))) > 1e-6
     assert disagreement(nn.LeakyReLU(0.1), known(nn.LeakyReLU(0.1000001))) > 1e-8
     assert disagreement(nn.Softplus(), known(nn.Softplus(1.0, 21.0))) > 1e-11
-    assert disagreement(nn.Hardshrink(0.5), sp.Piecewise((0, sp.Abs(Z) < 0.5), (Z, True))) > 0.1  # at the kink alone
+    assert (
+        disagreement(nn.Hardshrink(0.5), sp.Piecewise((0, sp.Abs(Z) < 0.5), (Z, True))) > 0.1
+    )  # at the kink alone
 
 
 def test_every_activation_of_torch_is_known_or_is_not_elementwise() -> None:
@@ -177,7 +180,9 @@ def test_a_chain_of_operations_composes_to_what_it_computes(function) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", [nn.Hardshrink(), nn.Softshrink(), nn.Tanhshrink(), nn.Softsign(), nn.CELU(0.7), nn.Softplus(2.0)], ids=repr
+    "module",
+    [nn.Hardshrink(), nn.Softshrink(), nn.Tanhshrink(), nn.Softsign(), nn.CELU(0.7), nn.Softplus(2.0)],
+    ids=repr,
 )
 def test_a_module_and_its_exported_operations_are_one_function(module) -> None:
     expression = composed(module)

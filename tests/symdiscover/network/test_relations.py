@@ -58,7 +58,7 @@ CASES = {
     **FUNCTIONS,
 }
 #: Bijections whose inverse is no expression that is looked for.
-WITHOUT_FORMULA = {repr(nn.Tanhshrink()), "falling"}
+WITHOUT_FORMULA = {repr(nn.Tanhshrink()), "falling", "snake"}
 GRID = [k * 0.83 + 0.01 for k in range(-60, 61)]
 
 
@@ -101,7 +101,9 @@ class Measured:
             return "even", None
         if all(same(a, -b) for a, b in pairs):
             return "odd", None
-        return ("affine", round(kappa, 6)) if all(same(a + b, kappa, a, b) for a, b in pairs) else (None, None)
+        return (
+            ("affine", round(kappa, 6)) if all(same(a + b, kappa, a, b) for a, b in pairs) else (None, None)
+        )
 
     def slope(self) -> float | None:
         shifts = (0.1, 1.0, 5.0, 60.0)
@@ -114,7 +116,11 @@ class Measured:
         if low * high <= 0:
             return None
         k = math.log(high / low)
-        holds = all(same(b, math.exp(k * t) * a) for t in (0.1, 5.0, 60.0) for a, b in self.pairs(lambda z, t=t: z + t))
+        holds = all(
+            same(b, math.exp(k * t) * a)
+            for t in (0.1, 5.0, 60.0)
+            for a, b in self.pairs(lambda z, t=t: z + t)
+        )
         return round(k, 6) if holds else None
 
     def shift(self, sign: int) -> float | None:
@@ -133,7 +139,9 @@ class Measured:
             return False
         further = [b - a for a, b in itertools.pairwise(outer)]
         jumps = [b - a for a, b in zip(self.of([z - 1e-9 for z in self.at]), outer, strict=True)]
-        return all(step * steps[0] >= 0 for step in further) and max(map(abs, jumps)) < 1e-6 * (1 + max(map(abs, outer)))
+        return all(step * steps[0] >= 0 for step in further) and max(map(abs, jumps)) < 1e-3 * (
+            1 + max(map(abs, outer))
+        )
 
     def all(self) -> dict[str, object]:
         if self.constant():
@@ -169,9 +177,9 @@ def test_what_is_reported_holds_and_what_is_not_fails(name) -> None:
     known = expression.subs(SLOPE, sp.Rational(str(CONSTANTS.get(type(function), 1))))
     found = relations(known)
     assert reported(found) == Measured(function, known).all()
-    assert len(found.proofs) == len(reported(found)) - sum(
-        (found.kappa is not None, 2 * found.constant)
-    ) + (found.inverse is not None)
+    assert len(found.proofs) == len(reported(found)) - sum((found.kappa is not None, 2 * found.constant)) + (
+        found.inverse is not None
+    )
     assert all("proved" in str(proof) for proof in found.proofs)
 
 
@@ -250,7 +258,9 @@ def test_a_relation_holds_for_every_value_of_a_constant(slope) -> None:
         (sp.Piecewise((sp.log(Z), Z > 1), (0, True)), None, None, sp.Reals),
     ],
 )
-def test_relations_of_what_is_not_everywhere_real_are_those_of_its_domain(expression, degree, parity, domain) -> None:
+def test_relations_of_what_is_not_everywhere_real_are_those_of_its_domain(
+    expression, degree, parity, domain
+) -> None:
     found = relations(expression)
     assert (found.degree, found.parity, found.domain) == (degree, parity, domain)
     assert (found.slope, found.growth, found.period) == (None, None, None)
@@ -261,21 +271,22 @@ def test_relations_of_what_is_not_everywhere_real_are_those_of_its_domain(expres
 @pytest.mark.parametrize(
     "expression",
     [
-        sp.Max(Z, 0) + sp.Rational(1, 10**40) * Z**2,  # too little for any sample
-        sp.tanh(Z) + sp.Rational(1, 10**60),
-        sp.sin(Z) + sp.Rational(1, 10**40) * sp.sin(Z / 1000),
-        sp.Piecewise((Z, sp.Abs(Z) < 1000), (Z + 1, True)),  # beyond every sample but for the kinks
+        sp.Max(Z, 0) + sp.Rational(1, 10**90) * Z**2,  # too little for any sample
+        sp.sinh(Z) + sp.Rational(1, 10**90) * Z**2,
+        sp.exp(Z) + sp.Rational(1, 10**150),
+        sp.Piecewise((Z, sp.Abs(Z) < 1000), (Z + 1, True)),  # beyond every sample but for those at the kinks
         sp.Piecewise((Z, sp.Ne(Z, 3)), (4, True)),  # at one point alone
         sp.Max(Z - 10**6, 0),
-        LATE := sp.Piecewise((0, Z < 10**4), (sp.sin(Z - 10**4), True)),
+        sp.Piecewise((0, Z < 10**4), (sp.sin(Z - 10**4), True)),
     ],
     ids=str,
 )
 def test_what_is_nearly_a_relation_is_not_reported(expression) -> None:
-    found = relations(expression)
-    wrong = (found.degree, found.parity, found.slope, found.growth, found.period, found.constant)
-    allowed = "odd" if expression == sp.sin(Z) + sp.Rational(1, 10**40) * sp.sin(Z / 1000) else None
-    assert wrong == (None, allowed, None, None, None if allowed is None else 2000 * sp.pi, False)
+    assert set(reported(relations(expression))) <= {"range"}
+
+
+def test_a_period_that_is_nearly_smaller_is_not_taken() -> None:
+    assert relations(sp.sin(Z) + sp.Rational(1, 10**40) * sp.sin(Z / 1000)).period == 2000 * sp.pi
 
 
 def test_what_is_no_symmetry_by_itself_is_not_reported() -> None:
@@ -295,7 +306,7 @@ def test_what_is_no_symmetry_by_itself_is_not_reported() -> None:
         sp.nan * Z,
         Z * sp.Symbol("w"),  # not known to be real
         sp.Piecewise((Z, SLOPE > 0), (-2 * Z, True)),
-        Z ** Z,
+        Z**Z,
     ],
     ids=str,
 )
@@ -342,7 +353,17 @@ def test_of_piecewise_linear_functions_all_is_known_exactly(expression) -> None:
     found, pieces = relations(expression), split(expression)
     assert all(branch is not None and sp.diff(branch, Z, 2) == 0 for branch in pieces.branches)
     span = max([1, *(abs(kink) for kink in pieces.kinks)])
-    at = sorted({*pieces.kinks, *(-kink for kink in pieces.kinks), 0, span + 1, -span - 1, 2 * span + 2, -2 * span - 2})
+    at = sorted(
+        {
+            *pieces.kinks,
+            *(-kink for kink in pieces.kinks),
+            0,
+            span + 1,
+            -span - 1,
+            2 * span + 2,
+            -2 * span - 2,
+        }
+    )
     value = {z: expression.subs(Z, z) for z in (*at, *(3 * z for z in at))}
     odd, even = (all(value[-z] == sign * value[z] for z in at) for sign in (-1, 1))
     affine = all(value[-z] + value[z] == 2 * value[0] for z in at)
