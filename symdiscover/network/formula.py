@@ -230,7 +230,13 @@ def _rational_zeros(seam: sp.Expr, low: sp.Expr, high: sp.Expr) -> list[sp.Expr]
     roots = sp.roots(polynomial)
     if sum(roots.values()) != polynomial.degree() or any(root.is_real is None for root in roots):
         raise Undecided
-    return [root for root in roots if root.is_real]
+    real = [root for root in roots if root.is_real]
+    exact = polynomial.get_domain().is_QQ or polynomial.get_domain().is_ZZ
+    if exact and polynomial.sqf_part().count_roots() != len(
+        real
+    ):  # real ones are written with i from degree 3
+        raise Undecided
+    return real
 
 
 def _one_to_one(formula: sp.Expr) -> bool:

@@ -83,7 +83,7 @@ def bijection_of(pieces: Pieces) -> Bijection | None:
 def _limit(branch: sp.Expr, end: sp.Expr, side: str) -> sp.Expr | None:
     """The limit of a monotone formula at an end of its interval, a number or an infinity."""
     value = branch.subs(Z, end)
-    if value.has(sp.nan, sp.zoo) or not value.is_extended_real:
+    if value.has(sp.nan, sp.zoo, sp.AccumBounds) or not value.is_extended_real:
         try:
             if branch.is_rational_function(Z):
                 value = sp.limit(branch, Z, end, side)
@@ -91,25 +91,24 @@ def _limit(branch: sp.Expr, end: sp.Expr, side: str) -> sp.Expr | None:
                 value = call(sp.limit, branch, Z, end, side, seconds=_SECONDS)
         except GIVEN_UP:
             return None
-        if not value.is_extended_real or not _approached(branch, end, side, value):
-            return None
-    return value
+    return value if value.is_extended_real and _approached(branch, end, side, value) else None
 
 
 def _approached(branch: sp.Expr, end: sp.Expr, side: str, limit: sp.Expr) -> bool:
     """Whether values near the end agree with a limit: SymPy 1.14 takes that of 2**z at -oo for infinite."""
+    constants = {symbol: sp.Rational(17, 13) for symbol in branch.free_symbols - {Z}}
     steps = [sp.Integer(10) ** k for k in (2, 4)]
     if end.is_infinite:
         points = [step if end > 0 else -step for step in steps]
     else:
-        points = [end + (1 if side == "+" else -1) / step for step in steps]
-    values = [value_at(branch, {Z: sp.Rational(sp.N(point, 30))}, 50) for point in points]
-    if None in values:
+        points = [sp.Rational(sp.N(end, 30)) + (1 if side == "+" else -1) / step for step in steps]
+    near, nearer = (value_at(branch, {**constants, Z: point}, 50) for point in points)
+    if near is None or nearer is None:
         return False
     if limit.is_infinite:
-        return bool((values[1] > values[0]) == bool(limit > 0))
-    distances = [abs(value - sp.N(limit, 50)) for value in values]
-    return bool(distances[1] <= distances[0] and distances[1] < 0.1)
+        return bool((nearer > near) == bool(limit > 0))
+    distance, closer = (abs(value - sp.N(limit.xreplace(constants), 50)) for value in (near, nearer))
+    return bool(closer <= distance and closer < 0.1)
 
 
 def _inverse(

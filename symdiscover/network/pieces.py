@@ -137,7 +137,7 @@ def _parts(
     """The pieces one case after another; `settled` are the nodes that are real on this interval as they stand."""
     node = _open_case(expression, settled)
     if node is None:
-        yield low, high, expression
+        yield low, high, None if expression.has(sp.nan, sp.zoo, sp.oo, -sp.oo) else expression
         return
     if isinstance(node, sp.Max | sp.Min):
         seam = node.args[0] - node.args[1]

@@ -101,7 +101,7 @@ def relations(expression: sp.Expr) -> Relations:
     no relation is proved
     """
     exact = rational(expression)
-    if exact.has(sp.nan, sp.zoo, sp.oo, -sp.oo) or not all(s.is_real for s in exact.free_symbols):
+    if exact.has(sp.nan, sp.zoo, sp.oo, -sp.oo, sp.I) or not all(s.is_real for s in exact.free_symbols):
         return Relations(expression)
     try:
         pieces = split(exact)

@@ -224,7 +224,7 @@ def _span(parameter: torch.Tensor) -> tuple[object, int, int]:
 def _proof(name: str, module: nn.Module) -> Homogeneity | NotAdmissible:
     expression, kind = expression_of(module), type(module).__name__
     if expression is None:
-        remedy = "if it is an activation, add its expression to symdiscover.network.activation.EXPRESSIONS"
+        remedy = "if it is an activation, give its expression to symdiscover.network.register"
         return _refusal(name, f"{kind} is no activation whose expression is known", remedy)
     proof = homogeneity(expression)
     return proof or _refusal(name, f"{kind} is not positively homogeneous", "LeakyReLU or ReLU in its place")

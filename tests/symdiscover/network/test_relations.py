@@ -256,6 +256,7 @@ def test_a_relation_holds_for_every_value_of_a_constant(slope) -> None:
         (sp.sqrt(1 - Z**2), None, "even", sp.Interval(-1, 1)),
         (1 / (Z - 1), None, None, sp.Reals - sp.FiniteSet(1)),
         (sp.Piecewise((sp.log(Z), Z > 1), (0, True)), None, None, sp.Reals),
+        (sp.Piecewise((-Z, Z < 0)), 1, None, sp.Interval.open(-sp.oo, 0)),
     ],
 )
 def test_relations_of_what_is_not_everywhere_real_are_those_of_its_domain(
@@ -306,6 +307,8 @@ def test_what_is_no_symmetry_by_itself_is_not_reported() -> None:
         sp.nan * Z,
         Z * sp.Symbol("w"),  # not known to be real
         sp.Piecewise((Z, SLOPE > 0), (-2 * Z, True)),
+        sp.exp(sp.I * Z),
+        sp.Max(Z**3 - 3 * Z + 1, Z),  # its kinks are real and written with i
         Z**Z,
     ],
     ids=str,
