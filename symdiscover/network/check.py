@@ -48,6 +48,8 @@ def checked(graph: LayerGraph, pairs: Sequence[Pair], seed: int = 0) -> list[Pai
 class Twin:
     """A float64 copy of the model in evaluation mode, with weights at a generic point, on the example inputs.
 
+    A model whose forward pass casts to a shorter dtype is run as it was traced, in float64 throughout.
+
     Attributes
     ----------
     weights:
@@ -70,7 +72,7 @@ class Twin:
             size = float(wide.abs().mean()) or 1.0
             self.weights[key] = wide + jitter * size * noise
         self.inputs = pytree.tree_map(_wide, graph.example)
-        self.model = graph.model
+        self.model = None if _casts(graph) else graph.model
         self.buffers = {} if self.model is None else {k: _wide(b) for k, b in self.model.named_buffers()}
         self.reference = self.outputs(self.weights)
         self.scale = max((float(t.abs().max()) for t in self.reference if t.numel()), default=0.0) or 1.0
@@ -121,6 +123,17 @@ def _wide(value: Any) -> Any:
     if isinstance(value, torch.Tensor) and value.is_floating_point():
         return value.detach().to("cpu", torch.float64)
     return value.detach().cpu() if isinstance(value, torch.Tensor) else value
+
+
+def _casts(graph: LayerGraph) -> bool:
+    """Whether the forward pass itself goes to a shorter dtype: the traced calls are then run instead, all in float64."""
+    return any(
+        isinstance(value, torch.dtype)
+        and value.is_floating_point
+        and call.op in ("to", "_to_copy", "type_as")
+        for call in graph.calls
+        for value in (*call.args, *call.kwargs.values())
+    )
 
 
 def interpret(

@@ -40,6 +40,9 @@ class MatrixMove:
     ----------
     places:
         (n, copies): where along the axes the n units stand; each copy carries the same g.
+    gain, power:
+        A parameter gamma that stays in place: with power 1 the axis reads gamma n, so V -> V gamma g^{-1} gamma^{-1}; with power
+        -1 it is added to it, beta -> gamma g gamma^{-1} beta.
     """
 
     key: str
@@ -47,6 +50,8 @@ class MatrixMove:
     places: np.ndarray
     dual: bool
     orthogonal: bool = False
+    gain: str | None = None
+    power: int = 1
 
     def act(self, element: Element, weights: Weights) -> dict[str, torch.Tensor]:
         """The moved parameter."""
@@ -57,10 +62,16 @@ class MatrixMove:
         block = rows[places]  # (n, copies, rest)
         n = len(block)
         flat = block.reshape(n, -1)
+        gain = None
+        if self.gain is not None:
+            gain = weights[self.gain].to(weight)[places[:, 0]][:, None] ** self.power
+            flat = flat * gain
         if not self.dual or self.orthogonal:
             moved = g @ flat
         else:
             moved = torch.linalg.solve(g.mT, flat)
+        if gain is not None:
+            moved = moved / gain
         return {self.key: back(rows.index_put((places,), moved.reshape(block.shape)))}
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Literal
 
@@ -26,7 +27,7 @@ from symdiscover.network.normals import normal_pairs
 from symdiscover.network.rules import Pass
 from symdiscover.network.solution import Block, Bundles, Family, Flip, Generator, Solution, solve
 from symdiscover.network.trace import LayerGraph
-from symdiscover.network.value import axes, core
+from symdiscover.network.value import Fold, axes, core
 
 Grade = Literal["global", "on-batch", "approximate"]
 
@@ -38,12 +39,14 @@ class Part:
     name: Literal["matrix", "log_scale", "sign", "turns", "permutation", "shift"]
     size: int
     orthogonal: bool = False
+    ones: bool = False
 
     @property
     def dimension(self) -> int:
         """Of its continuous part."""
         n = self.size
         if self.name == "matrix":
+            n -= self.ones
             return n * (n - 1) // 2 if self.orthogonal else n * n
         return n if self.name in ("log_scale", "shift") else 0
 
@@ -141,9 +144,20 @@ def _exponential(part: Part, xi: torch.Tensor) -> torch.Tensor:
         return xi
     if not part.orthogonal:
         return torch.matrix_exp(xi.reshape(n, n))
-    rows, columns = torch.triu_indices(n, n, 1, device=xi.device)
-    skew = torch.zeros(n, n, dtype=xi.dtype, device=xi.device).index_put((rows, columns), xi)
-    return torch.matrix_exp(skew - skew.mT)
+    m = n - part.ones
+    rows, columns = torch.triu_indices(m, m, 1, device=xi.device)
+    skew = torch.zeros(m, m, dtype=xi.dtype, device=xi.device).index_put((rows, columns), xi)
+    rotation = torch.matrix_exp(skew - skew.mT)
+    return _beside_ones(rotation) if part.ones else rotation
+
+
+def _beside_ones(rotation: torch.Tensor) -> torch.Tensor:
+    """A rotation of what is orthogonal to (1, ..., 1): H diag(1, Q) H, H the reflection that swaps it and e_1."""
+    n = len(rotation) + 1
+    v = torch.full((n,), -1 / math.sqrt(n), dtype=rotation.dtype, device=rotation.device)
+    v = v + torch.nn.functional.one_hot(torch.tensor(0), n).to(v)
+    mirror = torch.eye(n, dtype=v.dtype, device=v.device) - 2 * torch.outer(v, v) / (v @ v)
+    return mirror @ torch.block_diag(torch.ones(1, 1).to(v), rotation) @ mirror
 
 
 def _component(part: Part, value: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
@@ -155,7 +169,10 @@ def _component(part: Part, value: torch.Tensor, generator: torch.Generator | Non
     if part.name == "turns":
         return torch.randint(-1, 2, (n,), generator=generator).to(value)
     if part.name == "matrix" and bool(torch.randint(2, (), generator=generator)):
-        return torch.cat([-value[:1], value[1:]])
+        flip = torch.ones(n - part.ones, dtype=value.dtype)
+        flip[:1] = -1
+        mirror = torch.diag(flip)
+        return (_beside_ones(mirror) if part.ones else mirror) @ value
     return value
 
 
@@ -206,8 +223,17 @@ def analyse(graph: LayerGraph) -> Analysis:
     """Run the rules, solve the equations and read off the pairs."""
     run = Pass(graph).run()
     solution = solve(run.spaces)
-    builder = _Builder(run, solution)
-    return Analysis(run, solution, builder.pairs())
+    pairs = _Builder(run, solution).pairs()
+    folded = Pass(graph, folding=True).run()
+    if folded.folds:
+        pairs += _Builder(folded, solve(folded.spaces)).folded()
+    return Analysis(run, solution, _in_order(run, pairs))
+
+
+def _in_order(run: Pass, pairs: Sequence[Pair]) -> list[Pair]:
+    """By the first parameter that moves, in the order in which parameters enter the pass."""
+    order = {key: k for k, key in enumerate(run.weights)}
+    return sorted(pairs, key=lambda p: min((order[key] for key in p.parameters), default=0))
 
 
 def _add_spaces(graph: LayerGraph, pairs: Sequence[Pair]) -> None:
@@ -289,7 +315,7 @@ class _Builder:
                     self.by_block[int(b)].append(factor)
 
     def pairs(self) -> list[Pair]:
-        """All pairs, in the order in which their first parameter enters the pass."""
+        """All pairs of a pass in which gains move."""
         found: list[Pair] = []
         for b, block in enumerate(self.solution.blocks):
             found += self.of_block(block, self.by_block[b])
@@ -298,8 +324,47 @@ class _Builder:
         for bundles in self.solution.bundles:
             found += self.of_bundles(bundles)
         found += normal_pairs(self.run)
-        order = {key: k for k, key in enumerate(self.run.weights)}
-        return sorted(found, key=lambda p: min((order[key] for key in p.parameters), default=0))
+        return found
+
+    def folded(self) -> list[Pair]:
+        """Pairs of a pass that folds gains: matrices that act on what is normalised, with the gain taken along by the readers."""
+        found = []
+        folds = {(key, axis): fold for key, axis, fold in self.run.folds}
+        for b, block in enumerate(self.solution.blocks):
+            factors = self.by_block[b]
+            own = [f for f in factors if (f.key, f.axes[0]) in folds]
+            if own and len(block.roots) > 1 + block.ones:
+                found += [self._with_gains(p, own, folds, block) for p in self.of_block(block, factors)]
+        return found
+
+    def _with_gains(
+        self, pair: Pair, own: Sequence[_Factor], folds: dict[tuple[str, int], Fold], block: Block
+    ) -> Pair:
+        gains = {(f.key, f.axes): folds[f.key, f.axes[0]] for f in own}
+        moves: list[Move] = []
+        writers = list(pair.writers)
+        for move in pair.moves:
+            assert isinstance(move, MatrixMove)
+            fold = gains.get((move.key, move.axes))
+            if fold is None:
+                moves.append(move)
+                continue
+            moves.append(replace(move, gain=fold.gain))
+            offset = MatrixMove(
+                fold.offset or "", (0,), move.places, False, move.orthogonal, fold.gain, power=-1
+            )
+            if fold.offset is not None and f"{offset.key}:0" not in writers:
+                moves.append(offset)
+                writers.append(f"{offset.key}:0")
+        n = len(block.roots)
+        note = "a norm sees lengths alone; the readers take its gain along"
+        return replace(
+            pair,
+            moves=tuple(moves),
+            writers=tuple(writers),
+            note=note if block.orthogonal else pair.note,
+            size=n,
+        )
 
     def of_block(self, block: Block, factors: Sequence[_Factor]) -> list[Pair]:
         """W -> g W and V -> V g^{-1} with a whole matrix."""
@@ -333,8 +398,8 @@ class _Builder:
                     (writers if writes else readers).append(factor.name)
         if not writers or (len(moves) < 2 and not block.orthogonal):
             return []
-        part = Part("matrix", n, block.orthogonal)
-        name = f"O({n})" if block.orthogonal else f"GL({n})"
+        part = Part("matrix", n, block.orthogonal, block.ones)
+        name = f"O({n - block.ones})" if block.orthogonal else f"GL({n})"
         return [_pair(n, name, (part,), moves, writers, readers, "only linear operations meet it")]
 
     def of_family(self, family: Family, factors: Sequence[_Factor]) -> list[Pair]:

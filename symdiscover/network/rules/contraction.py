@@ -9,12 +9,13 @@ import numpy as np
 import torch
 
 from symdiscover.network.rules.elementwise import total
-from symdiscover.network.rules.table import Pass, differing, reasoned, rule
-from symdiscover.network.spaces import Pending, Relation, some
+from symdiscover.network.rules.table import FOLDING, Pass, differing, reasoned, rule
+from symdiscover.network.spaces import Pending, Reason, Relation, some
 from symdiscover.network.trace import Call, Ref
 from symdiscover.network.value import Value, array, axes, core, plain
 
 ONE = Fraction(1)
+FOLDING |= {"linear", "matmul", "mm", "bmm", "mv", "addmm", "baddbmm", "einsum"}
 
 
 @rule("linear")
@@ -99,6 +100,7 @@ def contract(
     """
     shape = tuple(call.shape or ())
     (x, a), (y, b) = left, right
+    _take_gain_along(run, call, x, (y, b), last=a[-1] == "k")
     sides = [_spread(x, a, result), _spread(y, b, result)]
     size = x.shape[a.index("k")]
     summed = [[f for f in side if _along_k(f, size)] for side in sides]
@@ -116,9 +118,12 @@ def contract(
             run.spaces.written += [some(array(labels)) for labels in outside]
     batch = [k for k, letter in enumerate(result + "k") if letter in a and letter in b and letter != "k"]
     factors = [f.narrow(-1, 0, 1)[..., 0] for side in kept for f in side]
-    cut = [f for f in factors if set(axes(f)) & set(batch)]
-    if any(not _only_places(run, f) for f in cut):  # the units themselves say which place they stand at
+    where = [f for f in factors if _only_places(run, f)]
+    if len(where) < len(factors):  # the units themselves say which place they stand at
         factors = [f for f in factors if not _only_places(run, f)]
+        if not any(set(axes(f)) & set(batch) for f in factors):
+            for labels in where:
+                run.spaces.not_permuted(array(labels), reasoned(call, "places share their units"))
     places = _places(run, [f for side in sides for f in side], batch)
     if places is not None:
         for labels in (*summed[0], *summed[1], *kept[0], *kept[1]):
@@ -135,6 +140,18 @@ def contract(
     vary = torch.zeros(shape, dtype=torch.int8)
     wide = tuple(f.expand(shape) for f in factors if bool(f.any()))
     return Value(shape, wide, shift, vary, x.weights_only and y.weights_only)
+
+
+def _take_gain_along(run: Pass, call: Call, x: Value, right: tuple[Value, str], last: bool) -> None:
+    """Note that weights read a value with a folded gain; freeze it where they cannot take the gain along."""
+    y, b = right
+    for value in (x, y):
+        if value.folded is None:
+            continue
+        if value is x and last and y.leaf and len(b) == 2 and run.uses(y.leaf) == 1:
+            run.folds.append((y.leaf, b.index("k"), value.folded))
+        else:
+            run.freeze(value, Reason(call.name, "it does not take a gain along"))
 
 
 def _spread(value: Value, letters: str, result: str) -> list[torch.Tensor]:

@@ -34,7 +34,10 @@ def layer_norm(run: Pass, call: Call, values: Any) -> Any:
     """(x - mean) / std gamma + beta over the last axes: permutations pass, scales do not."""
     x, dims = values[0], len(call.args[1])
     reason = reasoned(call, "LayerNorm leaves permutations of what it normalises, and no scale")
-    for labels in x.factors:
+    if run.folding and dims == 1:
+        normed(run, call, x)
+        run.spaces.ones += [some(array(labels)) for labels in x.factors]
+    for labels in x.factors if not run.folding or dims != 1 else ():
         run.spaces.scale_free(array(labels), reason)
         run.spaces.sign_free(array(labels))
     run.still(x, reasoned(call, "LayerNorm sees a shift that is not the same in all units"))

@@ -12,7 +12,7 @@ import torch
 
 from symdiscover.network.spaces import Array, Reason, Relation, Spaces, some
 from symdiscover.network.trace import Call, LayerGraph, Leaf, Ref, refs
-from symdiscover.network.value import Value, array, axes, constant, core, plain
+from symdiscover.network.value import Fold, Value, array, axes, constant, core, plain
 
 Rule = Callable[["Pass", Call, Any], Any]
 
@@ -49,6 +49,8 @@ class Pass:
         Where a shift went through weights: call name -> (node of the weights, labels of the shift, how they are applied).
     composed:
         Call name -> the node and the expression of which an elementwise call is a function, None where it is not one.
+    folding, folds:
+        Whether gains stay in place and are taken along by those who read them: (weights, axis that reads, what is folded).
     """
 
     graph: LayerGraph
@@ -59,6 +61,8 @@ class Pass:
     calls: dict[str, Call] = field(default_factory=dict)
     images: dict[str, tuple[str, Array, str]] = field(default_factory=dict)
     composed: dict[str, tuple[str, Any] | None] = field(default_factory=dict)
+    folding: bool = False
+    folds: list[tuple[str, int, Fold]] = field(default_factory=list)
 
     def run(self) -> Pass:
         """Read every leaf and apply the rule of every call, in order."""
@@ -96,7 +100,7 @@ class Pass:
             self.freeze(
                 value, Reason(leaf.key, f"it shares memory with {leaf.overlaps[0]}", "a parameter of its own")
             )
-        elif not any(self.users[other.name] for other in self.graph.leaves if other.key == leaf.key):
+        elif not self.uses(leaf.key):
             self.freeze(value, Reason(leaf.key, "it is not used in the forward pass"))
         elif not leaf.trainable:
             self.freeze(
@@ -128,7 +132,12 @@ class Pass:
             self.spaces.additive.append(numbers)
             self.own(torch.from_numpy(numbers), factors[-1][(0,) * (len(shape) - 1)] if factors else None)
             shift = torch.from_numpy(numbers).expand(shape)
-        return Value(shape, tuple(factors), shift, torch.zeros(shape, dtype=torch.int8), weights_only=True)
+        vary = torch.zeros(shape, dtype=torch.int8)
+        return Value(shape, tuple(factors), shift, vary, weights_only=True, leaf=leaf.key)
+
+    def uses(self, key: str) -> int:
+        """How often a parameter is used, under all of its names."""
+        return sum(len(self.users[leaf.name]) for leaf in self.graph.leaves if leaf.key == key)
 
     def _groups(self, leaf: Leaf) -> int | None:
         """The groups of the convolution that takes a parameter as its kernel; None where none does."""
@@ -151,7 +160,11 @@ class Pass:
                 "a rule for it, or operations that have one",
             )
             return self.unknown(call, reason)
-        return known(self, call, [self.value(a) for a in call.args])
+        result = known(self, call, [self.value(a) for a in call.args])
+        for value in flat(arguments):
+            if value.folded is not None and not keeps_fold(call, value, result):
+                self.freeze(value, Reason(call.name, "it does not take a gain along"))
+        return result
 
     def plain_result(self, call: Call, operands: list[Value]) -> Any:
         """The result of an operation on values on which nothing acts."""
@@ -227,6 +240,18 @@ class Pass:
 MOVES: dict[str, Rule] = {}
 #: Operations on entries, whose result is constant where all operands are: filled by `elementwise`.
 POINTWISE: set[str] = set()
+
+
+def keeps_fold(call: Call, value: Value, result: Any) -> bool:
+    """Whether an operation handles a value with a folded gain: sums over its last axis, or leaves it in place."""
+    if call.op in FOLDING:
+        return True
+    same = isinstance(result, Value) and call.op in MOVES and result.shape[-1:] == value.shape[-1:]
+    return same and all(axes(f) == (len(result.shape) - 1,) for f in result.factors)
+
+
+#: Operations that look after a folded gain themselves.
+FOLDING: set[str] = set()
 
 
 def flat(values: Any) -> list[Value]:
