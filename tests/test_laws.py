@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from functools import cache
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -49,14 +50,14 @@ def test_twin(name: str, law: str) -> None:
 
 @pytest.mark.parametrize(("law", "wrong"), [(law, wrong) for law in LAWS for wrong in LAWS[law].fails])
 def test_every_wrong_map_is_offered(law: str, wrong: str) -> None:
-    """A wrong map that applies to no subject would test nothing."""
-    offered = [
+    """A wrong map that applies to no subject would test nothing; three are enough, and the others are not computed again."""
+    offered = (
         subject
         for name in NAMES
         for subject, verdicts in rejections(law, wrong, name)
         if verdicts is not None
-    ]
-    assert len(offered) >= 3, offered
+    )
+    assert len(list(islice(offered, 3))) == 3
 
 
 LOADER = """
