@@ -67,6 +67,7 @@ ALL_ROUTES = (
     "rastrigin",
     "schwefel-2-20:2",
 )
+BUDGET = 240.0  # seconds for a derivation, far more than any takes: no finding may hang on the clock
 SIZES = (1.0, 1e2, 1e4)
 POINTS = 3  # for each size
 DIGITS, EXACT = 60, 1e-40
@@ -213,7 +214,9 @@ def subjects(name: str, everything: bool = False) -> tuple[Subject, ...]:
         }
     only = SWEPT if everything else None if name in ALL_ROUTES else CONTINUOUS
     # Flows along the level set compose and invert to the error of an integration: test_flow.py holds what they obey.
-    certificates = [c for c in sd.derive(loss, budget=60, only=only).certificates if c.symmetry.flow is None]
+    certificates = [
+        c for c in sd.derive(loss, budget=BUDGET, only=only).certificates if c.symmetry.flow is None
+    ]
     return tuple(Subject(f"{name}: {c.group.name}", c, values) for c in certificates)
 
 
