@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from symdiscover.network.rules.elementwise import total
-from symdiscover.network.rules.table import FOLDING, Pass, differing, reasoned, rule
+from symdiscover.network.rules.table import FOLDING, Pass, reasoned, rule
 from symdiscover.network.spaces import Pending, Reason, Relation, some
 from symdiscover.network.trace import Call, Ref
 from symdiscover.network.value import Value, array, axes, core, plain
@@ -131,7 +131,7 @@ def contract(
             if set(axes(labels)) & set(batch):
                 run.spaces.touch(u.numpy(), p.numpy())
                 run.spaces.event(p.numpy(), u.numpy())
-        if not any(set(differing(f)) & set(batch) for f in factors):
+        if not factors:
             factors.append(_event_units(run, places, reason)[..., 0].expand(shape))
     for side in sides:
         for labels in side:

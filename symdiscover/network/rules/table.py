@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 
-from symdiscover.network.spaces import Array, Reason, Relation, Spaces, some
+from symdiscover.network.spaces import Array, Reason, Relation, Spaces
 from symdiscover.network.trace import Call, LayerGraph, Leaf, Ref, refs
 from symdiscover.network.value import Fold, Value, array, axes, constant, core, plain
 
@@ -277,18 +277,3 @@ def reasoned(call: Call, text: str, remedy: str = "") -> Reason:
     """A reason at a call, named by its module where it has one."""
     where = call.module or call.name
     return Reason(where, text, remedy)
-
-
-def all_labels(value: Value) -> Array:
-    """The labels in a value, each once, without sign."""
-    return (
-        some(np.concatenate([array(f).ravel() for f in value.factors])) if value.factors else np.zeros(0, int)
-    )
-
-
-def differing(labels: torch.Tensor) -> tuple[int, ...]:
-    """Axes along which labels differ."""
-    return axes(labels)
-
-
-Keywords = Mapping[str, Any]
