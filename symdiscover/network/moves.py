@@ -1,7 +1,7 @@
 """How one group element moves one parameter. A pair is a list of moves; each is pure, differentiable and keeps dtype and device.
 
 An element of a pair is a mapping: ``matrix`` (n, n), ``log_scale`` (n,), ``sign`` (n,) of +1 and -1, ``turns`` (n,) of whole
-numbers, ``permutation`` (n,) of indices, ``shift`` (k,); what the pair has no use for is missing.
+numbers, ``angle`` (n,), ``permutation`` (n,) of indices, ``shift`` (k,); what the pair has no use for is missing.
 """
 
 from __future__ import annotations
@@ -126,6 +126,32 @@ class PermutationMove:
         places = torch.from_numpy(self.places).to(weight.device)
         source = places[element["permutation"].to(weight.device)]
         return {self.key: back(rows.index_put((places,), rows[source]))}
+
+
+@dataclass(frozen=True)
+class TurnMove:
+    """Rows p and q of W turn by angle[i]: (cos p - sin q, sin p + cos q), for each plane i and each of its copies.
+
+    Attributes
+    ----------
+    first, second:
+        (n, copies): places of the first and second rows of each plane.
+    """
+
+    key: str
+    axes: tuple[int, ...]
+    first: np.ndarray
+    second: np.ndarray
+
+    def act(self, element: Element, weights: Weights) -> dict[str, torch.Tensor]:
+        """The moved parameter."""
+        weight = weights[self.key]
+        rows, back = front(weight, self.axes)
+        first, second = (torch.from_numpy(p).to(weight.device) for p in (self.first, self.second))
+        angle = element["angle"].to(weight)[:, None, None]
+        p, q = rows[first], rows[second]
+        turned = rows.index_put((first,), angle.cos() * p - angle.sin() * q)
+        return {self.key: back(turned.index_put((second,), angle.sin() * p + angle.cos() * q))}
 
 
 @dataclass(frozen=True)
@@ -281,4 +307,4 @@ class NormalMove:
         return moved
 
 
-Move = MatrixMove | ScaleMove | SignMove | PermutationMove | ShiftMove | OnesMove | NormalMove
+Move = MatrixMove | ScaleMove | SignMove | PermutationMove | TurnMove | ShiftMove | OnesMove | NormalMove

@@ -21,10 +21,12 @@ from symdiscover.network.moves import (
     PermutationMove,
     ScaleMove,
     SignMove,
+    TurnMove,
     Weights,
 )
 from symdiscover.network.normals import normal_pairs
 from symdiscover.network.rules import Pass
+from symdiscover.network.rules.rotary import rotations
 from symdiscover.network.solution import Block, Bundles, Family, Flip, Generator, Solution, solve
 from symdiscover.network.trace import LayerGraph
 from symdiscover.network.value import Fold, axes, core
@@ -36,7 +38,7 @@ Grade = Literal["global", "on-batch", "approximate"]
 class Part:
     """One of the groups that make up a pair's group, by the name of its coordinate in an element."""
 
-    name: Literal["matrix", "log_scale", "sign", "turns", "permutation", "shift"]
+    name: Literal["matrix", "log_scale", "sign", "turns", "angle", "permutation", "shift"]
     size: int
     orthogonal: bool = False
     ones: bool = False
@@ -48,7 +50,7 @@ class Part:
         if self.name == "matrix":
             n -= self.ones
             return n * (n - 1) // 2 if self.orthogonal else n * n
-        return n if self.name in ("log_scale", "shift") else 0
+        return n if self.name in ("log_scale", "shift", "angle") else 0
 
 
 @dataclass(frozen=True)
@@ -224,8 +226,8 @@ def analyse(graph: LayerGraph) -> Analysis:
     run = Pass(graph).run()
     solution = solve(run.spaces)
     pairs = _Builder(run, solution).pairs()
-    folded = Pass(graph, folding=True).run()
-    if folded.folds:
+    folded = Pass(graph, folding=True, rotations=rotations(run)).run()
+    if folded.folds or folded.planes:
         pairs += _Builder(folded, solve(folded.spaces)).folded()
     return Analysis(run, solution, _in_order(run, pairs))
 
@@ -326,14 +328,40 @@ class _Builder:
         found += normal_pairs(self.run)
         return found
 
+    def of_planes(self) -> list[Pair]:
+        """Planes of queries and keys that turn together under rotary position embeddings."""
+        planes = [p for k in self.run.planes for p in _plane_roots(self.solution, k)]
+        pairs = []
+        where: dict[tuple[int, ...], list[tuple[int, int]]] = defaultdict(list)
+        for plane in dict.fromkeys(planes):
+            if (self.block_of[list(plane)] >= 0).all():
+                holding = tuple(
+                    k for k, f in enumerate(self.factors) if np.isin(plane, np.abs(f.roots)).any()
+                )
+                where[holding].append(plane)
+        for holding, group in where.items():
+            n, first, second = len(group), *np.array(group).T
+            moves: list[Move] = []
+            for factor in (self.factors[k] for k in holding):
+                places = [_places(_ranks(np.abs(factor.roots).ravel(), side), n) for side in (first, second)]
+                if places[0] is None or places[1] is None or places[0].shape != places[1].shape:
+                    break
+                moves.append(TurnMove(factor.key, factor.axes, places[0], places[1]))
+            else:
+                names = [self.factors[k].name for k in holding]
+                note = "rotary position embeddings commute with turning these planes"
+                pairs.append(_pair(n, f"SO(2)^{n}", (Part("angle", n),), moves, names, [], note))
+        return pairs
+
     def folded(self) -> list[Pair]:
         """Pairs of a pass that folds gains: matrices that act on what is normalised, with the gain taken along by the readers."""
-        found = []
+        found = self.of_planes()
+        turned = {root for k in self.run.planes for plane in _plane_roots(self.solution, k) for root in plane}
         folds = {(key, axis): fold for key, axis, fold in self.run.folds}
         for b, block in enumerate(self.solution.blocks):
             factors = self.by_block[b]
             own = [f for f in factors if (f.key, f.axes[0]) in folds]
-            if own and len(block.roots) > 1 + block.ones:
+            if own and len(block.roots) > 1 + block.ones and turned.isdisjoint(block.roots.tolist()):
                 found += [self._with_gains(p, own, folds, block) for p in self.of_block(block, factors)]
         return found
 
@@ -684,6 +712,18 @@ def _places(rank: np.ndarray, n: int) -> np.ndarray | None:
         return None
     order = where[np.lexsort((where, rank[where]))]
     return order.reshape(n, -1)
+
+
+def _ranks(roots: np.ndarray, members: np.ndarray) -> np.ndarray:
+    """The number of each root among the members, -1 for the others."""
+    order = np.argsort(members)
+    at = np.minimum(np.searchsorted(members[order], roots), len(members) - 1)
+    return np.where(members[order][at] == roots, order[at], -1)
+
+
+def _plane_roots(solution: Solution, planes: tuple[np.ndarray, np.ndarray]) -> list[tuple[int, int]]:
+    first, second = (np.abs(solution.signed(labels)).tolist() for labels in planes)
+    return list(zip(first, second, strict=True))
 
 
 def _single_axis(shape: tuple[int, ...], factor: int) -> int:

@@ -31,6 +31,25 @@ def rule(*names: str) -> Callable[[Rule], Rule]:
     return enter
 
 
+@dataclass(frozen=True)
+class Rotation:
+    """x cos + r(x) sin: the node of x, the calls in between, and pairs of entries of the last axis that r turns."""
+
+    source: str
+    inside: frozenset[str]
+    pairs: tuple[tuple[int, int], ...]
+
+    def labels(self, value: Value) -> list[tuple[Array, Array]]:
+        """Labels of the first and the second unit of each plane; none where its units have no places of their own."""
+        last = len(value.shape) - 1
+        if len(value.factors) != 1 or core(value.factors[0]).shape[last] != value.shape[last]:
+            return []
+        labels = core(value.factors[0]).movedim(last, -1).reshape(-1, value.shape[last]).numpy()
+        first, second = np.array(self.pairs).T
+        rows = np.unique(labels, axis=0)
+        return [(rows[:, first].ravel(), rows[:, second].ravel())]
+
+
 @dataclass
 class Pass:
     """One pass over the calls of a graph: their values, and the equations that the rules state.
@@ -51,6 +70,8 @@ class Pass:
         Call name -> the node and the expression of which an elementwise call is a function, None where it is not one.
     folding, folds:
         Whether gains stay in place and are taken along by those who read them: (weights, axis that reads, what is folded).
+    rotations, planes:
+        Rotary embeddings that are passed over, by the call that ends them, and labels of the planes that may be turned there.
     """
 
     graph: LayerGraph
@@ -63,6 +84,8 @@ class Pass:
     composed: dict[str, tuple[str, Any] | None] = field(default_factory=dict)
     folding: bool = False
     folds: list[tuple[str, int, Fold]] = field(default_factory=list)
+    rotations: dict[str, Rotation] = field(default_factory=dict)
+    planes: list[tuple[Array, Array]] = field(default_factory=list)
 
     def run(self) -> Pass:
         """Read every leaf and apply the rule of every call, in order."""
@@ -149,6 +172,13 @@ class Pass:
         return None
 
     def _apply(self, call: Call) -> Any:
+        if call.name in self.rotations:
+            rotation = self.rotations[call.name]
+            value: Value = self.values[rotation.source]
+            self.planes += rotation.labels(value)
+            return value
+        if any(call.name in rotation.inside for rotation in self.rotations.values()):
+            return plain(call.shape)
         arguments = [self.value(a) for a in (*call.args, *call.kwargs.values())]
         known = RULES.get(call.op)
         if call.op != "output" and all(v.plain for v in flat(arguments)):
