@@ -9,6 +9,7 @@ from symdiscover.network.finder import Proof as Proof
 from symdiscover.network.formula import Z as Z
 from symdiscover.network.pairs import Pair as Pair
 from symdiscover.network.pairs import find_pairs as find_pairs
+from symdiscover.network.path import trace_path as trace_path
 from symdiscover.network.relations import Homogeneity as Homogeneity
 from symdiscover.network.relations import Relations as Relations
 from symdiscover.network.relations import homogeneity as homogeneity

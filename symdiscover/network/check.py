@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 from torch.func import functional_call
 from torch.utils import _pytree as pytree
 
@@ -89,10 +90,9 @@ class Twin:
                 result = interpret(self.graph, weights, args, kwargs)
             else:
                 with evaluation(self.model):
-                    buffers = {k: b.clone() for k, b in self.buffers.items()}
-                    result = functional_call(
-                        self.model, {**buffers, **weights}, args, kwargs, tie_weights=True
-                    )
+                    state = {k: b.clone() for k, b in self.buffers.items()}
+                    state |= in_every_place(self.model, weights)
+                    result = functional_call(self.model, state, args, kwargs, tie_weights=False)
         leaves = pytree.tree_leaves(result)
         return [t for t in leaves if isinstance(t, torch.Tensor) and t.is_floating_point()]
 
@@ -106,6 +106,22 @@ class Twin:
                 difference = float((a - b)[~same].abs().max())
                 worst = max(worst, difference if difference == difference else float("inf"))
         return worst / self.scale
+
+
+def in_every_place(model: nn.Module, weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Weights under a name for each place that holds them: tied ones under all of theirs, those of a shared module under one.
+
+    `functional_call` with ``tie_weights`` gives a module that is used twice its weights twice, and leaves the second in it.
+    """
+    names = {
+        id(value): name for name, value in reversed(list(model.named_parameters(remove_duplicate=False)))
+    }
+    state = {}
+    for path, module in model.named_modules():
+        for name, value in module.named_parameters(prefix=path, recurse=False):
+            if names[id(value)] in weights:
+                state[name] = weights[names[id(value)]]
+    return state
 
 
 @contextmanager

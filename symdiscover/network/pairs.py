@@ -204,6 +204,8 @@ def find_pairs(graph: LayerGraph, check: bool = True) -> list[Pair]:
     """
     found = analyse(graph)
     pairs = found.pairs
+    if graph.path_only:  # another input may take another branch
+        pairs = [replace(pair, grade="on-batch") for pair in pairs]
     if check:
         from symdiscover.network.check import checked
 

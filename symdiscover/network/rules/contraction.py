@@ -276,6 +276,16 @@ def convolution(run: Pass, call: Call, values: Any) -> Any:
     return y if bias is None or y is None else _with_bias(run, call, y, bias)
 
 
+@rule("convolution")
+def any_convolution(run: Pass, call: Call, values: Any) -> Any:
+    """The one operation behind all convolutions: (x, kernel, bias, stride, padding, dilation, transposed, ..., groups)."""
+    transposed, groups = bool(call.args[6]), int(call.args[8])
+    if transposed and groups != 1:
+        return run.unknown(call, reasoned(call, "a grouped transposed convolution has no rule"))
+    y = _channels(run, call, values[0], values[1], groups, transposed)
+    return y if values[2] is None else _with_bias(run, call, y, values[2])
+
+
 @rule("conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
 def transposed_convolution(run: Pass, call: Call, values: Any) -> Any:
     """The same with input and output channels exchanged in the kernel."""

@@ -162,11 +162,17 @@ def group_norm(run: Pass, call: Call, values: Any) -> Any:
     return n if call.op == "group_norm" else [n, None, None]
 
 
-@rule("batch_norm", "_native_batch_norm_legit_no_training", "_native_batch_norm_legit", "instance_norm")
+@rule(
+    "batch_norm",
+    "native_batch_norm",
+    "_native_batch_norm_legit_no_training",
+    "_native_batch_norm_legit",
+    "instance_norm",
+)
 def batch_norm(run: Pass, call: Call, values: Any) -> Any:
     """Each channel normalised with its running statistics, which are buffers and stay: gain and bias move."""
     x, weight, bias = values[:3]
-    buffers = call.op in ("batch_norm", "_native_batch_norm_legit_no_training") and values[3] is not None
+    buffers = call.op != "_native_batch_norm_legit" and values[3] is not None
     if buffers:
         reason = reasoned(
             call, "BatchNorm has running statistics, which are buffers and are not moved",

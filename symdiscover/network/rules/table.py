@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -105,6 +105,8 @@ class Pass:
             return self.values[argument.name]
         if isinstance(argument, tuple | list):
             return [self.value(a) for a in argument]
+        if isinstance(argument, Mapping):
+            return [self.value(a) for a in argument.values()]
         return constant() if isinstance(argument, int | float) else None
 
     def argument(self, call: Call, position: int, name: str, default: Any = None) -> Any:
@@ -166,7 +168,9 @@ class Pass:
         """The groups of the convolution that takes a parameter as its kernel; None where none does."""
         for call in self.users[leaf.name]:
             if call.op.startswith("conv") and len(call.args) > 1 and call.args[1] == Ref(leaf.name):
-                if "transpose" in call.op or call.op == "convolution":
+                if call.op == "convolution":
+                    return int(call.args[8])
+                if "transpose" in call.op:
                     return 1
                 return int(self.argument(call, 6, "groups", 1))
         return None
