@@ -33,6 +33,8 @@ class Value:
         int8 tensor of that shape; along axes of stride 0 the fixed data in the value is constant.
     weights_only:
         Whether it is computed from parameters alone.
+    zero:
+        Whether every entry is 0: every element leaves it as it is.
     """
 
     shape: tuple[int, ...]
@@ -40,6 +42,7 @@ class Value:
     shift: Labels | None = None
     vary: Labels = field(default_factory=lambda: torch.zeros((), dtype=torch.int8))
     weights_only: bool = False
+    zero: bool = False
 
     @property
     def plain(self) -> bool:
