@@ -163,7 +163,7 @@ class Image:
     weights:
         What computes them from the parameters.
     form:
-        ``linear rows`` (W t), ``linear columns`` (t W) or ``convolution rows`` (sum of the kernel, times t).
+        ``linear rows`` (W t), ``linear columns`` (t W) or ``convolution rows`` (sum of the kernel, times t, group by group).
     sources, targets:
         Indices into the vector of shifts.
     responses:
@@ -236,7 +236,9 @@ def _applied(form: str, weights: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         return weights @ t
     if form == "linear columns":
         return t @ weights
-    return weights.flatten(2).sum(-1) @ t
+    kernel = weights.flatten(2).sum(-1)
+    groups = t.view(-1, kernel.shape[1])  # each output channel reads the inputs of its group
+    return (kernel * groups.repeat_interleave(len(kernel) // len(groups), 0)).sum(1)
 
 
 @dataclass(frozen=True)

@@ -532,7 +532,8 @@ class _Builder:
                     (writers if sign > 0 else readers).append(view.name)
                 for flip in odd:
                     counts = view.mask & np.array(flip.turned)[view.column]
-                    moves.append(SignMove(view.factor.key, view.member, counts))
+                    if counts.any():
+                        moves.append(SignMove(view.factor.key, view.member, counts))
         parts = [Part("shift" if with_shift else "log_scale", n)]
         if with_shift:
             move = shift_move(self.run, self.solution, family, generator)
@@ -571,8 +572,10 @@ class _Builder:
             if move is None:
                 return []
             moves.append(move)
-            writers += [f"{key}:{_last(self.run, key)}" for key, _ in move.leaves if flip.turns]
-        if not writers or not (readers or flip.turns or flip.jumps):
+            (writers if flip.turns else readers).extend(
+                f"{key}:{_last(self.run, key)}" for key, _ in move.leaves
+            )
+        if not moves:
             return []
         if flip.turns:
             note = "half periods of the activation, with a sign"

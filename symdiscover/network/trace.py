@@ -200,10 +200,10 @@ def trace(model: Model, *args: Any, **kwargs: Any) -> LayerGraph:
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
-    """The model inside `torch.compile` and `DistributedDataParallel`."""
+    """The model inside `torch.compile`, `DataParallel` and `DistributedDataParallel`."""
     while True:
         inner = getattr(model, "_orig_mod", None)
-        if inner is None and isinstance(model, nn.parallel.DistributedDataParallel):
+        if inner is None and isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
             inner = model.module
         if not isinstance(inner, nn.Module):
             return model

@@ -51,6 +51,8 @@ class Value:
         The name of the parameter that it is, entry by entry; "" for every other value.
     folded:
         See `Fold`; only in a pass that folds gains.
+    zero:
+        Whether every entry is 0: every element leaves it as it is.
     """
 
     shape: tuple[int, ...]
@@ -60,6 +62,7 @@ class Value:
     weights_only: bool = False
     leaf: str = ""
     folded: Fold | None = None
+    zero: bool = False
 
     @property
     def plain(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -12,7 +13,7 @@ from symdiscover.network.rules.elementwise import total
 from symdiscover.network.rules.table import FOLDING, Pass, reasoned, rule
 from symdiscover.network.spaces import Pending, Reason, Relation, some
 from symdiscover.network.trace import Call, Ref
-from symdiscover.network.value import Value, array, axes, core, plain
+from symdiscover.network.value import Value, array, axes, constant, core, plain
 
 ONE = Fraction(1)
 FOLDING |= {"linear", "matmul", "mm", "bmm", "mv", "addmm", "baddbmm", "einsum"}
@@ -100,6 +101,8 @@ def contract(
     """
     shape = tuple(call.shape or ())
     (x, a), (y, b) = left, right
+    if x.zero or y.zero:
+        return replace(constant(shape), zero=True)
     _take_gain_along(run, call, x, (y, b), last=a[-1] == "k")
     sides = [_spread(x, a, result), _spread(y, b, result)]
     size = x.shape[a.index("k")]
@@ -383,7 +386,7 @@ def _convolved_shift(
     padded = padding != "valid" and np.any(np.asarray(0 if isinstance(padding, str) else padding) != 0)
     padded |= isinstance(padding, str) and padding != "valid"
     weights = call.args[1]
-    if transposed or padded or groups > 1 or set(axes(x.shift)) != {axis} or not isinstance(weights, Ref) \
+    if transposed or padded or set(axes(x.shift)) != {axis} or not isinstance(weights, Ref) \
             or not kernel.weights_only:  # fmt: skip
         run.still(x, reasoned(call, "a shift does not pass the zeros around an image"))
         return None

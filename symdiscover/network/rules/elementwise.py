@@ -284,7 +284,10 @@ def total(run: Pass, call: Call, x: Value, y: Value, alpha: Fraction = ONE) -> V
     if y.folded is not None:
         run.freeze(y, Reason(call.name, "it does not take a gain along"))
     shape = tuple(call.shape) if call.shape is not None else tuple(torch.broadcast_shapes(x.shape, y.shape))
-    factors = met(run, call, [x, y], shape, "a sum of values that are not transformed alike")
+    if x.zero or y.zero:
+        factors = tuple(f.expand(shape) for v in (x, y) for f in v.factors)
+    else:
+        factors = met(run, call, [x, y], shape, "a sum of values that are not transformed alike")
     shift = _sum_shifts(run, x, y, alpha, shape, factors)
     vary = torch.broadcast_tensors(x.vary, y.vary)
     both = (
@@ -400,6 +403,8 @@ def divide(run: Pass, call: Call, values: Any) -> Any:
 def product(run: Pass, call: Call, x: Value, y: Value, power: Fraction) -> Value:
     """x * y^power, power 1 or -1."""
     shape = tuple(call.shape) if call.shape is not None else tuple(torch.broadcast_shapes(x.shape, y.shape))
+    if x.zero or (y.zero and power == 1):
+        return replace(constant(shape), zero=True)
     reason = reasoned(call, "a product entry by entry")
     if (
         run.folding
