@@ -245,7 +245,7 @@ class Why:
             cause = causes.get(call.name) or causes.get(_where(call))
             if cause is not None and _where(call) != reason.node and not self._acted_on(name):
                 return Reason(
-                    cause.node, f"it reads what {_where(call)} returns ({cause.text})", cause.remedy
+                    reason.node, f"it reads what {_where(call)} returns ({cause.text})", cause.remedy
                 )
             if not self._acted_on(name):
                 queue += [ref for ref in refs(call) if ref not in queue]
