@@ -13,10 +13,11 @@ from matplotlib.text import Text
 from torch import nn
 
 from symdiscover.network.draw import draw, to_dot, to_mermaid
+from symdiscover.network.examples import Block, Skips, Transformer, convolutional, mlp
 from symdiscover.network.layout import Band, Box, Layout, layout
 from symdiscover.network.pairs import find_pairs
 from symdiscover.network.trace import LayerGraph, trace
-from tests.symdiscover.network.shown import Block, Returned, Skips, Transformer, convolutional, mlp
+from tests.symdiscover.network.shown import Returned
 
 MODELS: dict[str, Callable[[], tuple[nn.Module, torch.Tensor]]] = {
     "mlp": lambda: (mlp(), torch.ones(1, 4)),

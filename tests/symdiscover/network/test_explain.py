@@ -12,20 +12,13 @@ import pytest
 import torch
 from torch import nn
 
+from symdiscover.network.examples import Skips, Transformer, convolutional, mlp
 from symdiscover.network.explain import explain
 from symdiscover.network.pairs import Pair, analyse, find_pairs
 from symdiscover.network.paragraphs import Explanation, Paragraph, Sentence, summed
 from symdiscover.network.refusals import CONSEQUENCES, Refusal, Why, refusals
 from symdiscover.network.trace import LayerGraph, trace
-from tests.symdiscover.network.shown import (
-    Joined,
-    Recurrent,
-    Returned,
-    Skips,
-    Transformer,
-    convolutional,
-    mlp,
-)
+from tests.symdiscover.network.shown import Joined, Recurrent, Returned
 
 #: Each with an input that it accepts.
 MODELS: dict[str, Callable[[], tuple[nn.Module, torch.Tensor]]] = {
