@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from symdiscover.network.relations import Relations
 from symdiscover.network.spaces import Array, Reason, Relation, Spaces, some
 from symdiscover.network.trace import Call, LayerGraph, Leaf, Ref, refs
 from symdiscover.network.value import Value, array, axes, constant, core, plain
@@ -49,6 +50,8 @@ class Pass:
         Where a shift went through weights: call name -> (node of the weights, labels of the shift, how they are applied).
     composed:
         Call name -> the node and the expression of which an elementwise call is a function, None where it is not one.
+    activations:
+        Call name -> the proved relations of the function that it applies to a hidden value.
     """
 
     graph: LayerGraph
@@ -59,6 +62,7 @@ class Pass:
     calls: dict[str, Call] = field(default_factory=dict)
     images: dict[str, tuple[str, Array, str]] = field(default_factory=dict)
     composed: dict[str, tuple[str, Any] | None] = field(default_factory=dict)
+    activations: dict[str, Relations] = field(default_factory=dict)
 
     def run(self) -> Pass:
         """Read every leaf and apply the rule of every call, in order."""
