@@ -153,11 +153,11 @@ def _attention() -> list[PairAction]:
         ),
         PairAction(
             "queries and keys, rotary", ((rotation(alpha) * Q2 * x).T * (rotation(beta) * K2 * y),),
-            {Q2: A * Q2, K2: A.T.inv() * K2}, "A a rotation-scaling of the plane of one frequency",
+            {Q2: A * Q2, K2: A.T.inv() * K2}, "one frequency, R(alpha) its rotation", seen="(R(alpha) W_q x)^T R(beta) W_k y",
         ),
         PairAction(
             "bias of the keys", (_softmax(scores),), {offset: offset + u},
-            "softmax over the keys",
+            seen="softmax(q^T (K + b_k 1^T))",
         ),
         PairAction(
             "values and outputs", (Wo * (Wv * Y + bv * ones.T) * p + bo,),
@@ -206,9 +206,11 @@ def _norms() -> list[PairAction]:
         ),
         PairAction(
             "ones before a norm", (_normed(z, eps),), {W3: W3 + u * ones, b3: b3 + r * ones},
-            "LayerNorm takes the mean away",
+            seen="(z - mean(z)) / sqrt(var(z) + epsilon), z = W x + b",
         ),
-        PairAction("ones before a softmax", (_softmax(z),), {W3: W3 + u * ones, b3: b3 + r * ones}),
+        PairAction(
+            "ones before a softmax", (_softmax(z),), {W3: W3 + u * ones, b3: b3 + r * ones}, seen="softmax(W x + b)"
+        ),
         PairAction(
             "plane after a norm", (read,), {R: R + v * normal, e: e - v * (normal * b_)[0, 0]},
             "1^T y = 0, the value is gamma y + beta",
@@ -219,11 +221,11 @@ def _norms() -> list[PairAction]:
         ),
         PairAction(
             "scale before BatchNorm", (_normed([w * xi + a for xi in batch], sp.S.Zero),),
-            {w: scale * w, a: scale * a}, "epsilon = 0, statistics of the batch",
+            {w: scale * w, a: scale * a}, "epsilon = 0", seen="(z - mean(z)) / sqrt(var(z) + epsilon) over a batch, z = w x + b",
         ),
         PairAction(
             "bias before BatchNorm", (_normed([w * xi + a for xi in batch], eps),), {a: a + shift},
-            "statistics of the batch",
+            seen="(z - mean(z)) / sqrt(var(z) + epsilon) over a batch, z = w x + b",
         ),
     ]  # fmt: skip
 
