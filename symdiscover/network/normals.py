@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from symdiscover.network.moves import Move, NormalMove, OnesMove
+from symdiscover.network.pair_proofs import Route
 from symdiscover.network.rules import Pass
 from symdiscover.network.rules.invariance import free_of_ones, moved_axis, shape_of
 from symdiscover.network.rules.movement import MOVING, SAME
@@ -21,9 +22,8 @@ def normal_pairs(run: Pass) -> list[Pair]:
         if call.shape is None:
             continue
         if (moves := _ones_moves(run, call)) and free_of_ones(run, call.name, len(call.shape) - 1):
-            pairs.append(
-                _pair(moves, "a norm or softmax after it does not see what is the same in all units")
-            )
+            note = "a norm or softmax after it does not see what is the same in all units"
+            pairs.append(_pair(moves, note, _takers(run, call.name)))
         if (move := _normal_move(run, call)) is not None:
             pairs.append(_normal_pair(run, move))
     return pairs
@@ -76,6 +76,20 @@ def _ones_moves(run: Pass, call: Call) -> list[OnesMove]:
         moves.append(OnesMove(leaf.key, axis, start, size))
         start += size
     return moves
+
+
+def _takers(run: Pass, name: str) -> tuple[str, ...]:
+    """The norms and softmaxes that take away what is the same in all units of a value."""
+    found: dict[str, None] = {}
+    seen, waiting = {name}, [name]
+    while waiting:
+        for user in run.users[waiting.pop()]:
+            if "norm" in user.op or "softmax" in user.op:
+                found[user.op] = None
+            elif user.name not in seen:
+                seen.add(user.name)
+                waiting.append(user.name)
+    return tuple(found)
 
 
 def _normal_move(run: Pass, call: Call) -> NormalMove | None:
@@ -146,13 +160,13 @@ def _norm_before(run: Pass, name: str, axis: int) -> tuple[str | None, str | Non
     return None
 
 
-def _pair(moves: list[OnesMove], note: str) -> Pair:
+def _pair(moves: list[OnesMove], note: str, takers: tuple[str, ...]) -> Pair:
     from symdiscover.network.pairs import Pair, Part
 
     size = sum(move.size for move in moves)
     return Pair(
         size, f"R^{size}", size, "global", tuple(f"{m.key}:{m.axis}" for m in moves), (),
-        moves=tuple(moves), parts=(Part("shift", size),), note=note,
+        moves=tuple(moves), parts=(Part("shift", size),), note=note, route=Route(takers),
     )  # fmt: skip
 
 

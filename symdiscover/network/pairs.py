@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 import torch
 
+from symdiscover.network.finder import Proof
 from symdiscover.network.images import shift_move
 from symdiscover.network.moves import (
     Element,
@@ -25,11 +26,13 @@ from symdiscover.network.moves import (
     Weights,
 )
 from symdiscover.network.normals import normal_pairs
+from symdiscover.network.pair_proofs import NO_ROUTE, Route, proofs_of, routes
 from symdiscover.network.rules import Pass
 from symdiscover.network.rules.rotary import rotations
 from symdiscover.network.solution import Block, Bundles, Family, Flip, Generator, Solution, solve
 from symdiscover.network.trace import LayerGraph
 from symdiscover.network.value import Fold, axes, core
+from symdiscover.symmetry import Status
 
 Grade = Literal["global", "on-batch", "approximate"]
 
@@ -75,6 +78,8 @@ class Pair:
         How an element moves each parameter, and what an element is made of.
     note:
         Why, in a few words.
+    route:
+        What its space passes on its way.
     """
 
     size: int
@@ -87,6 +92,19 @@ class Pair:
     moves: tuple[Move, ...] = field(default=(), repr=False)
     parts: tuple[Part, ...] = field(default=(), repr=False)
     note: str = ""
+    route: Route = field(default=NO_ROUTE, repr=False)
+
+    @property
+    def proofs(self) -> tuple[Proof, ...]:
+        """The identities on which it rests, each proved by SymPy."""
+        return proofs_of(self)
+
+    @property
+    def status(self) -> Status:
+        """``proved`` where its identities are and the model with moved weights was run; ``unchecked`` where it was not run."""
+        if self.error is None:
+            return "unchecked"
+        return "proved" if self.proofs else "numerical"
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -321,10 +339,12 @@ class _Builder:
     def pairs(self) -> list[Pair]:
         """All pairs of a pass in which gains move."""
         found: list[Pair] = []
+        routes = self.routes()
         for b, block in enumerate(self.solution.blocks):
-            found += self.of_block(block, self.by_block[b])
+            found += _routed(self.of_block(block, self.by_block[b]), routes.get(b))
         for f, family in enumerate(self.solution.families):
-            found += self.of_family(family, self.by_family[f])
+            route = routes.get(f + len(self.solution.blocks))
+            found += _routed(self.of_family(family, self.by_family[f]), route)
         for bundles in self.solution.bundles:
             found += self.of_bundles(bundles)
         found += normal_pairs(self.run)
@@ -395,6 +415,16 @@ class _Builder:
             note=note if block.orthogonal else pair.note,
             size=n,
         )
+
+    def routes(self) -> dict[int, Route]:
+        """What each block, and after them each family, passes on its way."""
+        blocks = len(self.solution.blocks)
+        of_root = np.where(self.home[0] >= 0, self.home[0] + blocks, self.block_of)
+        of_root[0] = -1
+        of_shift = np.full(self.run.spaces.shift_count + 1, -1)
+        for f, family in enumerate(self.solution.families):
+            of_shift[-family.columns[family.columns < 0]] = f + blocks
+        return routes(self.run, of_root[self.solution.root], of_shift)
 
     def of_block(self, block: Block, factors: Sequence[_Factor]) -> list[Pair]:
         """W -> g W and V -> V g^{-1} with a whole matrix."""
@@ -524,7 +554,7 @@ class _Builder:
                 ),
                 1,
             )
-            powers = [p * np.sign(first) for p in powers]
+            powers = [p / first for p in powers]
         for view, power in zip(views, powers, strict=True):
             if power.any():
                 moves.append(ScaleMove(view.factor.key, view.member, power, name))
@@ -572,9 +602,8 @@ class _Builder:
             if move is None:
                 return []
             moves.append(move)
-            (writers if flip.turns else readers).extend(
-                f"{key}:{_last(self.run, key)}" for key, _ in move.leaves
-            )
+            takers = [f"{key}:{_last(self.run, key)}" for key, _ in move.leaves]
+            (writers if flip.turns else readers).extend(takers)
         if not moves:
             return []
         if flip.turns:
@@ -663,8 +692,13 @@ class _Builder:
                 ends[True],
                 ends[False],
                 "heads change places as wholes",
+                Route(("heads",)),
             )
         ]
+
+
+def _routed(pairs: list[Pair], route: Route | None) -> list[Pair]:
+    return pairs if route is None else [replace(pair, route=route) for pair in pairs]
 
 
 def _sparse(generators: Sequence[Generator], uses: Sequence[int]) -> list[Generator]:
@@ -747,12 +781,13 @@ def _scaling_name(n: int, signs: bool, permutations: bool) -> str:
 
 
 def _pair(
-    n: int, group: str, parts: Sequence[Part], moves: Iterable[Move], writers: Iterable[str], readers: Iterable[str], note: str
+    n: int, group: str, parts: Sequence[Part], moves: Iterable[Move], writers: Iterable[str], readers: Iterable[str], note: str,
+    route: Route = NO_ROUTE,
 ) -> Pair:  # fmt: skip
     dimension = sum(part.dimension for part in parts)
     return Pair(
         n, group, dimension, "global", tuple(dict.fromkeys(writers)), tuple(dict.fromkeys(readers)),
-        moves=tuple(moves), parts=tuple(parts), note=note,
+        moves=tuple(moves), parts=tuple(parts), note=note, route=route,
     )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import sympy as sp
 import torch
 
-from symdiscover.network.activation import expression_of_op
+from symdiscover.network.activation import SLOPE, expression_of_op
 from symdiscover.network.formula import Z
 from symdiscover.network.relations import Relations, relations
 from symdiscover.network.rules.table import FOLDING, POINTWISE, RULES, Pass, distinct, reasoned, rule
@@ -106,6 +106,7 @@ def function(run: Pass, call: Call, x: Value, known: Relations) -> Value:
         return Value(x.shape, x.factors, shift, x.vary, x.weights_only)
     if known.constant:
         return constant(x.shape)
+    run.activations[call.name] = known
     name = _title(call)
     reason = reasoned(call, f"{name} {_admits(known)}", _better(known))
     factors = []
@@ -568,6 +569,7 @@ def prelu(run: Pass, call: Call, values: Any) -> Value:
         run.spaces.sign_free(array(labels))
     run.still(slope, reason)
     run.still(x, reasoned(call, "a shift does not pass PReLU"))
+    run.activations[call.name] = relations(sp.Piecewise((Z, Z >= 0), (SLOPE * Z, True)))
     factors = []
     for labels in x.factors:
         labels = labels.expand(shape)

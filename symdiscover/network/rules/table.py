@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from symdiscover.network.relations import Relations
 from symdiscover.network.spaces import Array, Reason, Relation, Spaces
 from symdiscover.network.trace import Call, LayerGraph, Leaf, Ref, refs
 from symdiscover.network.value import Fold, Value, array, axes, constant, core, plain
@@ -72,6 +73,8 @@ class Pass:
         Whether gains stay in place and are taken along by those who read them: (weights, axis that reads, what is folded).
     rotations, planes:
         Rotary embeddings that are passed over, by the call that ends them, and labels of the planes that may be turned there.
+    activations:
+        Call name -> the proved relations of the function that it applies to a hidden value.
     """
 
     graph: LayerGraph
@@ -86,6 +89,7 @@ class Pass:
     folds: list[tuple[str, int, Fold]] = field(default_factory=list)
     rotations: dict[str, Rotation] = field(default_factory=dict)
     planes: list[tuple[Array, Array]] = field(default_factory=list)
+    activations: dict[str, Relations] = field(default_factory=dict)
 
     def run(self) -> Pass:
         """Read every leaf and apply the rule of every call, in order."""
