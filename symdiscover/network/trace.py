@@ -139,7 +139,8 @@ class LayerGraph(nx.MultiDiGraph):  # type: ignore[misc]
         SymmetryError
             If the model no longer exists.
         """
-        return {leaf.key: self.tensor(leaf.key) for leaf in self.leaves if leaf.kind == "parameter"}
+        held = self._tensors()
+        return {leaf.key: _held(held, leaf.key) for leaf in self.leaves if leaf.kind == "parameter"}
 
     def tensor(self, key: str) -> torch.Tensor:
         """The parameter or buffer of that name.
@@ -149,15 +150,20 @@ class LayerGraph(nx.MultiDiGraph):  # type: ignore[misc]
         SymmetryError
             If the model no longer exists.
         """
+        return _held(self._tensors(), key)
+
+    def _tensors(self) -> dict[str, torch.Tensor]:
         if self._program is not None:
-            held = self._program.state_dict.get(key)
-            return self._program.constants[key] if held is None else held
+            return {**self._program.constants, **self._program.state_dict}
         if (model := self.model) is None:
             raise SymmetryError("the model of this graph no longer exists; trace it again")
-        for name, value in (*model.named_parameters(remove_duplicate=False), *model.named_buffers()):
-            if name == key:
-                return value
+        return dict((*model.named_parameters(remove_duplicate=False), *model.named_buffers()))
+
+
+def _held(tensors: Mapping[str, torch.Tensor], key: str) -> torch.Tensor:
+    if key not in tensors:
         raise SymmetryError(f"the model has no parameter or buffer {key!r} any more; trace it again")
+    return tensors[key]
 
 
 def trace(model: Model, *args: Any, **kwargs: Any) -> LayerGraph:

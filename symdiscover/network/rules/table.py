@@ -49,6 +49,10 @@ class Pass:
         Where a shift went through weights: call name -> (node of the weights, labels of the shift, how they are applied).
     composed:
         Call name -> the node and the expression of which an elementwise call is a function, None where it is not one.
+    leaves:
+        Node name -> leaf.
+    uses:
+        Name of a parameter -> how many calls take it, under any of its names.
     """
 
     graph: LayerGraph
@@ -59,6 +63,8 @@ class Pass:
     calls: dict[str, Call] = field(default_factory=dict)
     images: dict[str, tuple[str, Array, str]] = field(default_factory=dict)
     composed: dict[str, tuple[str, Any] | None] = field(default_factory=dict)
+    leaves: dict[str, Leaf] = field(default_factory=dict)
+    uses: dict[str, int] = field(default_factory=lambda: defaultdict(int))
 
     def run(self) -> Pass:
         """Read every leaf and apply the rule of every call, in order."""
@@ -66,6 +72,9 @@ class Pass:
             self.calls[call.name] = call
             for name in refs(call):
                 self.users[name].append(call)
+        for leaf in self.graph.leaves:
+            self.leaves[leaf.name] = leaf
+            self.uses[leaf.key] += len(self.users[leaf.name])
         for leaf in self.graph.leaves:
             self.values[leaf.name] = self._leaf(leaf)
         for call in self.graph.calls:
@@ -96,7 +105,7 @@ class Pass:
             self.freeze(
                 value, Reason(leaf.key, f"it shares memory with {leaf.overlaps[0]}", "a parameter of its own")
             )
-        elif not any(self.users[other.name] for other in self.graph.leaves if other.key == leaf.key):
+        elif not self.uses[leaf.key]:
             self.freeze(value, Reason(leaf.key, "it is not used in the forward pass"))
         elif not leaf.trainable:
             self.freeze(
