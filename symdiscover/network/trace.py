@@ -333,8 +333,14 @@ def _add_leaves(graph: LayerGraph, program: torch.export.ExportedProgram, model:
         if model is not None
         else {k: v for k, v in program.state_dict.items() if isinstance(v, nn.Parameter)}
     )
-    shared = _shared(named)
-    canonical: dict[int, str] = {}
+    canonical: dict[object, str] = {}
+    for name, tensor in named.items():
+        canonical.setdefault(_identity(tensor, model), name)
+    ties: dict[str, tuple[str, ...]] = {}
+    for name, tensor in named.items():
+        first = canonical[_identity(tensor, model)]
+        ties[first] = (*ties.get(first, ()), *([name] if name != first else []))
+    shared = _shared({name: named[name] for name in ties})
     for spec in program.graph_signature.input_specs:
         name, key = getattr(spec.arg, "name", ""), spec.target or ""
         kind = kinds.get(spec.kind.name, "constant")
@@ -344,8 +350,8 @@ def _add_leaves(graph: LayerGraph, program: torch.export.ExportedProgram, model:
         shape = tuple(int(s) for s in value.shape) if isinstance(value, torch.Tensor) else None
         tied: tuple[str, ...] = ()
         if kind == "parameter" and key in named:
-            key = canonical.setdefault(id(named[key]), key)
-            tied = tuple(other for other in named if other != key and named[other] is named[key])
+            key = canonical[_identity(named[key], model)]
+            tied = ties[key]
         leaf = Leaf(
             name, kind, key or name, shape,
             trainable=kind == "parameter" and key in named and named[key].requires_grad,
@@ -356,6 +362,13 @@ def _add_leaves(graph: LayerGraph, program: torch.export.ExportedProgram, model:
             name, kind="param" if kind == "parameter" else kind, key=leaf.key, shape=shape, trainable=leaf.trainable,
             label=leaf.key,
         )  # fmt: skip
+
+
+def _identity(tensor: torch.Tensor, model: nn.Module | None) -> object:
+    """What two names of one parameter share: the tensor; in a saved program, which has a copy for each name, the memory."""
+    if model is not None or not tensor.numel() or tensor.is_meta:
+        return id(tensor)
+    return tensor.data_ptr(), tensor.device, tensor.dtype, tensor.shape, tensor.stride()
 
 
 def _shared(named: Mapping[str, torch.Tensor]) -> dict[str, tuple[str, ...]]:

@@ -137,7 +137,10 @@ class Pass:
             self.spaces.additive.append(numbers)
             self.own(torch.from_numpy(numbers), factors[-1][(0,) * (len(shape) - 1)] if factors else None)
             shift = torch.from_numpy(numbers).expand(shape)
-        return Value(shape, tuple(factors), shift, torch.zeros(shape, dtype=torch.int8), weights_only=True)
+        vary = torch.empty(
+            shape, dtype=torch.int8
+        )  # its strides are read alone, so that no page of it is touched
+        return Value(shape, tuple(factors), shift, vary, weights_only=True)
 
     def _groups(self, leaf: Leaf) -> int | None:
         """The groups of the convolution that takes a parameter as its kernel; None where none does."""
