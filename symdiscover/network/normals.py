@@ -33,12 +33,10 @@ def own_leaf(run: Pass, argument: object) -> Leaf | None:
     """A trainable parameter that is used once, tied to nothing."""
     if not isinstance(argument, Ref):
         return None
-    leaf = next((leaf for leaf in run.graph.leaves if leaf.name == argument.name), None)
+    leaf = run.leaves.get(argument.name)
     if leaf is None or not leaf.trainable or leaf.tied or leaf.overlaps or leaf.shape is None:
         return None
-    same = [other for other in run.graph.leaves if other.key == leaf.key]
-    uses = sum(len(run.users[other.name]) for other in same)
-    return leaf if uses == 1 else None
+    return leaf if run.uses[leaf.key] == 1 else None
 
 
 def _ones_moves(run: Pass, call: Call) -> list[OnesMove]:
@@ -143,7 +141,8 @@ def _norm_before(run: Pass, name: str, axis: int) -> tuple[str | None, str | Non
         names = []
         for k in (2, 3):
             argument = call.args[k] if len(call.args) > k else None
-            key = next((leaf.key for leaf in run.graph.leaves if argument == Ref(leaf.name)), None)
+            leaf = run.leaves.get(argument.name) if isinstance(argument, Ref) else None
+            key = None if leaf is None else leaf.key
             if argument is not None and key is None:
                 return None
             names.append(key)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Literal
@@ -14,7 +13,7 @@ import numpy as np
 import torch
 
 from symdiscover.network.finder import Proof
-from symdiscover.network.images import shift_move
+from symdiscover.network.images import Shifts
 from symdiscover.network.moves import (
     Element,
     MatrixMove,
@@ -73,7 +72,8 @@ class Pair:
     writers, readers:
         Parameter axes as ``name:axis``; writers move with g, readers with its inverse.
     error:
-        Largest relative change of an output under a random element, in float64; None where nothing could be run.
+        Largest relative change of an output under a random element, in float64; None where nothing could be run. In a model
+        with many pairs several are moved together, and the change is theirs.
     moves, parts:
         How an element moves each parameter, and what an element is made of.
     note:
@@ -290,6 +290,7 @@ class _Builder:
 
     def __init__(self, run: Pass, solution: Solution) -> None:
         self.run, self.solution = run, solution
+        self.shifts = Shifts(run, solution)
         self.factors = []
         size = len(solution.root)
         read, written = np.zeros(size, bool), np.zeros(size, bool)
@@ -343,8 +344,8 @@ class _Builder:
         for b, block in enumerate(self.solution.blocks):
             found += _routed(self.of_block(block, self.by_block[b]), routes.get(b))
         for f, family in enumerate(self.solution.families):
-            route = routes.get(f + len(self.solution.blocks))
-            found += _routed(self.of_family(family, self.by_family[f]), route)
+            views = [_View(factor, self.home, f) for factor in self.by_family[f]]
+            found += _routed(self.of_family(family, views), routes.get(f + len(self.solution.blocks)))
         for bundles in self.solution.bundles:
             found += self.of_bundles(bundles)
         found += normal_pairs(self.run)
@@ -462,39 +463,39 @@ class _Builder:
         name = f"O({n - block.ones})" if block.orthogonal else f"GL({n})"
         return [_pair(n, name, (part,), moves, writers, readers, "only linear operations meet it")]
 
-    def of_family(self, family: Family, factors: Sequence[_Factor]) -> list[Pair]:
+    def of_family(self, family: Family, views: Sequence[_View]) -> list[Pair]:
         """Scales, signs, permutations and shifts of units of one kind."""
-        views = [_View(factor, self.home, family) for factor in factors]
-        scales = [
-            g
-            for g in family.generators
-            if any(c for c, v in zip(family.columns[0], g.vector, strict=True) if c > 0 and v)
-        ]
-        shifts = [g for g in family.generators if g not in scales]
-        scales = _sparse(
-            scales,
-            [sum(column in view.columns() for view in views) for column in range(family.columns.shape[1])],
-        )
+        supports = [{k for k, v in enumerate(g.vector) if v} for g in family.generators]
+        scaling = [any(family.columns[0, k] > 0 for k in support) for support in supports]
+        scales = [g for g, scale in zip(family.generators, scaling, strict=True) if scale]
+        shifts = [g for g, scale in zip(family.generators, scaling, strict=True) if not scale]
+        at: dict[int, list[int]] = defaultdict(list)  # column -> views in which it stands
+        for k, view in enumerate(views):
+            for column in view.columns:
+                at[column].append(k)
+        scales = _sparse(scales, {column: len(held) for column, held in at.items()})
         permutations = self._permutation(family, views)
         pairs: list[Pair] = []
         flips = list(family.flips)
+        loose = {f.columns: k for k, f in enumerate(flips) if not f.jumps}
+        taken = set()
         whole = [f for f in flips if not f.turns]
         joint = permutations is not None and len(scales) + (0 if scales else len(whole)) <= 1
         for generator in scales:
-            with_shift = any(v for c, v in zip(family.columns[0], generator.vector, strict=True) if c < 0)
-            odd = [
-                f for f in flips
-                if not f.jumps and f.turned == tuple(bool(v) and v.denominator == 1 and v.numerator % 2 != 0
-                                                     for c, v in zip(family.columns[0], generator.vector, strict=True))
-            ]  # fmt: skip
-            flips = [f for f in flips if f not in odd]
+            support = {k: v for k, v in enumerate(generator.vector) if v}
+            with_shift = any(family.columns[0, k] < 0 for k in support)
+            own = loose.get(
+                frozenset(k for k, v in support.items() if v.denominator == 1 and v.numerator % 2)
+            )
+            odd = [flips[own]] if own is not None and own not in taken else []
+            taken |= {own} if odd else set()
             joined = permutations if joint and not with_shift else None
-            pairs += self._scaled(family, views, generator, odd[:1], joined, with_shift)
+            pairs += self._scaled(family, _meeting(views, at, support), generator, odd, joined, with_shift)
             if joined is not None:
                 permutations = None
-        for flip in flips:
+        for flip in (f for k, f in enumerate(flips) if k not in taken):
             joined = permutations if joint and not scales and not flip.turns else None
-            pairs += self._flipped(family, views, flip, joined)
+            pairs += self._flipped(family, _meeting(views, at, flip.columns), flip, joined)
             if joined is not None:
                 permutations = None
         if permutations is not None:
@@ -524,7 +525,7 @@ class _Builder:
         moves: list[Move] = []
         ends: dict[bool, list[str]] = {True: [], False: []}
         for view in views:
-            for column in view.columns():
+            for column in view.columns:
                 places = view.places(column)
                 if places is None:
                     return None
@@ -566,7 +567,7 @@ class _Builder:
                         moves.append(SignMove(view.factor.key, view.member, counts))
         parts = [Part("shift" if with_shift else "log_scale", n)]
         if with_shift:
-            move = shift_move(self.run, self.solution, family, generator)
+            move = self.shifts.move(family, generator)
             if move is None:
                 return []
             moves.append(move)
@@ -598,7 +599,7 @@ class _Builder:
                 for writes in view.factor.ends:
                     (writers if writes else readers).append(view.name)
         for column, length in flip.jumps:
-            move = shift_move(self.run, self.solution, family, None, (column, length), name=name)
+            move = self.shifts.move(family, None, (column, length), name=name)
             if move is None:
                 return []
             moves.append(move)
@@ -614,7 +615,7 @@ class _Builder:
         return [_pair(n, group, tuple(parts), moves, writers, readers, "what is between is odd or even")]
 
     def _shifted(self, family: Family, generator: Generator) -> list[Pair]:
-        move = shift_move(self.run, self.solution, family, generator)
+        move = self.shifts.move(family, generator)
         if move is None:
             return []
         n = len(family.columns)
@@ -643,7 +644,7 @@ class _Builder:
         pairs = []
         n = len(family.columns)
         for column, length in family.periods:
-            move = shift_move(self.run, self.solution, family, None, (column, length), name="turns")
+            move = self.shifts.move(family, None, (column, length), name="turns")
             if move is not None:
                 writers = [f"{key}:{_last(self.run, key)}" for key, _ in move.leaves]
                 pairs.append(
@@ -701,42 +702,57 @@ def _routed(pairs: list[Pair], route: Route | None) -> list[Pair]:
     return pairs if route is None else [replace(pair, route=route) for pair in pairs]
 
 
-def _sparse(generators: Sequence[Generator], uses: Sequence[int]) -> list[Generator]:
+def _sparse(generators: Sequence[Generator], uses: Mapping[int, int]) -> list[Generator]:
     """The same space, with vectors that move few parameters: (s, 1/s) beside each other rather than all that follows."""
 
-    def weight(vector: Sequence[Fraction]) -> int:
-        return sum(n for v, n in zip(vector, uses, strict=True) if v)
+    def weight(vector: Iterable[int]) -> int:
+        return sum(uses.get(k, 0) for k in vector)
 
-    vectors = [g.vector for g in generators]
+    vectors = [{k: v for k, v in enumerate(g.vector) if v} for g in generators]
+    holding: dict[int, set[int]] = defaultdict(set)  # column -> vectors in which it stands
+    for i, vector in enumerate(vectors):
+        for k in vector:
+            holding[k].add(i)
     improved = True
     while improved:
         improved = False
-        for i, j in itertools.permutations(range(len(vectors)), 2):
-            for sign in (1, -1):
-                new = tuple(a + sign * b for a, b in zip(vectors[i], vectors[j], strict=True))
-                if weight(new) < weight(vectors[i]):
-                    vectors[i], improved = new, True
-    return [Generator(v) for v in vectors]
+        for i, vector in enumerate(vectors):
+            for j in sorted({j for k in vector for j in holding[k]} - {i}):
+                for sign in (1, -1):
+                    new = dict(vectors[i])
+                    for k, v in vectors[j].items():
+                        new[k] = new.get(k, Fraction(0)) + sign * v
+                    new = {k: v for k, v in new.items() if v}
+                    if weight(new) < weight(vectors[i]):
+                        for k in vectors[i].keys() - new.keys():
+                            holding[k].discard(i)
+                        for k in new:
+                            holding[k].add(i)
+                        vectors[i], improved = new, True
+    size = len(generators[0].vector) if generators else 0
+    return [Generator(tuple(v.get(k, Fraction(0)) for k in range(size))) for v in vectors]
+
+
+def _meeting(views: Sequence[_View], at: Mapping[int, list[int]], columns: Iterable[int]) -> list[_View]:
+    """The views in which some columns stand, in order."""
+    return [views[k] for k in sorted({k for column in columns for k in at.get(column, ())})]
 
 
 class _View:
     """A factor as a family sees it: member, column and sign of each place."""
 
-    def __init__(self, factor: _Factor, home: np.ndarray, family: Family) -> None:
+    def __init__(self, factor: _Factor, home: np.ndarray, family: int) -> None:
         self.factor = factor
         roots = np.abs(factor.roots)
-        members = np.isin(roots, family.columns[family.columns > 0])
-        self.mask: np.ndarray = members & (roots > 0)
+        self.mask: np.ndarray = (home[0, roots] == family) & (roots > 0)
         self.member: np.ndarray = np.where(self.mask, home[1, roots], 0)
         self.column: np.ndarray = np.where(self.mask, home[2, roots], 0)
         self.sign: np.ndarray = np.sign(factor.roots)
+        self.columns: list[int] = np.unique(self.column[self.mask]).tolist()
 
     @property
     def name(self) -> str:
         return self.factor.name
-
-    def columns(self) -> list[int]:
-        return [int(c) for c in np.unique(self.column[self.mask])]
 
     def places(self, column: int) -> np.ndarray | None:
         member = np.where(self.mask & (self.column == column), self.member, -1).ravel()

@@ -44,6 +44,11 @@ class Flip:
     jumps: tuple[tuple[int, float], ...]
     turns: bool = False
 
+    @property
+    def columns(self) -> frozenset[int]:
+        """Those that turn."""
+        return frozenset(k for k, turned in enumerate(self.turned) if turned)
+
 
 @dataclass(frozen=True)
 class Family:
@@ -326,11 +331,12 @@ class _Solver:
             first,
             key=lambda v: (v in given, v > self.offset and v - self.offset not in leaf, v > self.offset, -v),
         )
-        order = [v for v in order if v not in given] + [v for v in given if v in set(first)]
-        matrix = [[row.get(v, Fraction(0)) for v in order] for row in rows.linear]
         place = {v: k for k, v in enumerate(first)}
+        order = [v for v in order if v not in given] + [v for v in given if v in place]
+        column = {v: k for k, v in enumerate(order)}
+        matrix = [{column[v]: x for v, x in row.items()} for row in rows.linear]
         vectors = {
-            order[free]: {order[k]: x for k, x in enumerate(vector) if x}
+            order[free]: {order[k]: x for k, x in vector.items()}
             for free, vector in null_space(matrix, len(order)).items()
         }
         forced = {v for v in given if v not in vectors}
@@ -340,9 +346,8 @@ class _Solver:
             return tuple(values.get(v, Fraction(0)) for v in first)
 
         signs = [*rows.parities, *([r] for r, s, *_ in rows.jumps if s in forced)]
-        roots = sorted(
-            (v for v in first if v < self.offset), key=lambda v: (v in {r for r, *_ in rows.jumps}, -v)
-        )
+        jumping = {r for r, *_ in rows.jumps}
+        roots = sorted((v for v in first if v < self.offset), key=lambda v: (v in jumping, -v))
         flips = []
         for turned in _sign_space(signs, roots):
             moved = [(place[s], length, turn) for r, s, length, turn in rows.jumps if r in turned]
@@ -379,21 +384,21 @@ def _sign_space(rows: Sequence[Sequence[int]], roots: Sequence[int]) -> list[set
     """
     place = {r: k for k, r in enumerate(roots)}
     reduced: dict[int, set[int]] = {}
+    holding: dict[int, set[int]] = defaultdict(set)  # root -> pivots of the rows in which it stands
     for row in rows:
         current: set[int] = set()
         for r in row:
             current ^= {r}
-        for pivot, known in reduced.items():
-            if pivot in current:
-                current ^= known
-        if current:
-            pivot = min(current, key=place.__getitem__)
-            for key in reduced:
-                if pivot in reduced[key]:
-                    reduced[key] = reduced[key] ^ current
-            reduced[pivot] = current
-    return [
-        {free, *(pivot for pivot, row in reduced.items() if free in row)}
-        for free in roots
-        if free not in reduced
-    ]
+        for pivot in [r for r in current if r in reduced]:
+            current ^= reduced[pivot]
+        if not current:
+            continue
+        new = min(current, key=place.__getitem__)
+        for pivot in holding.pop(new, set()):
+            reduced[pivot] ^= current
+            for r in current:
+                (holding[r].add if r in reduced[pivot] else holding[r].discard)(pivot)
+        reduced[new] = current
+        for r in current - {new}:
+            holding[r].add(new)
+    return [{free, *holding.get(free, ())} for free in roots if free not in reduced]

@@ -11,7 +11,8 @@ Labels are non-zero integers: +u is unit u, -u its dual, 0 an entry on which not
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -216,37 +217,52 @@ def components(size: int, edges: Sequence[tuple[Array, Array]]) -> Array:
         root = new
 
 
-def null_space(rows: Sequence[Sequence[Fraction]], width: int) -> dict[int, list[Fraction]]:
+def null_space(rows: Sequence[Mapping[int, Fraction]], width: int) -> dict[int, dict[int, Fraction]]:
     """A basis of {x : rows x = 0} over Q: for each free column the vector with 1 there and 0 at the other free ones.
 
-    Pivots are the first columns that can be.
+    Rows and vectors are sparse: column -> entry. Pivots are the first columns that can be.
 
     Examples
     --------
-    >>> null_space([[Fraction(1), Fraction(-2)]], 2)
-    {1: [Fraction(2, 1), Fraction(1, 1)]}
+    >>> null_space([{0: Fraction(1), 1: Fraction(-2)}], 2)
+    {1: {1: Fraction(1, 1), 0: Fraction(2, 1)}}
     """
-    reduced: dict[int, list[Fraction]] = {}
+    reduced: dict[int, dict[int, Fraction]] = {}
+    holding: dict[int, set[int]] = defaultdict(set)  # column -> pivots of the rows in which it stands
     for row in rows:
-        current = list(row)
-        for pivot, known in reduced.items():
-            if factor := current[pivot]:
-                current = [x - factor * y for x, y in zip(current, known, strict=True)]
-        new = next((i for i, x in enumerate(current) if x), None)
-        if new is None:
+        current = {k: x for k, x in row.items() if x}
+        for pivot in [k for k in current if k in reduced]:
+            _subtract(current, reduced[pivot], current[pivot])
+        if not current:
             continue
-        current = [x / current[new] for x in current]
-        for pivot, known in reduced.items():
-            if factor := known[new]:
-                reduced[pivot] = [x - factor * y for x, y in zip(known, current, strict=True)]
+        new = min(current)
+        lead = current[new]
+        current = {k: x / lead for k, x in current.items()}
+        for pivot in holding.pop(new, set()):
+            known = reduced[pivot]
+            for k in _subtract(known, current, known[new]):
+                (holding[k].add if k in known else holding[k].discard)(pivot)
         reduced[new] = current
-    basis = {}
-    for free in (i for i in range(width) if i not in reduced):
-        vector = [Fraction(int(i == free)) for i in range(width)]
-        for pivot, row in reduced.items():
-            vector[pivot] = -row[free]
-        basis[free] = vector
+        for k in current:
+            if k != new:
+                holding[k].add(new)
+    basis = {free: {free: Fraction(1)} for free in range(width) if free not in reduced}
+    for pivot, row in reduced.items():
+        for k, x in row.items():
+            if k != pivot:
+                basis[k][pivot] = -x
     return basis
+
+
+def _subtract(row: dict[int, Fraction], other: Mapping[int, Fraction], factor: Fraction) -> list[int]:
+    """row -= factor * other, in place; the columns that were touched."""
+    for k, x in other.items():
+        value = row.get(k, Fraction(0)) - factor * x
+        if value:
+            row[k] = value
+        else:
+            row.pop(k, None)
+    return list(other)
 
 
 def chunks(order: Array, keys: Array) -> Iterator[Array]:

@@ -139,7 +139,8 @@ class LayerGraph(nx.MultiDiGraph):  # type: ignore[misc]
         SymmetryError
             If the model no longer exists.
         """
-        return {leaf.key: self.tensor(leaf.key) for leaf in self.leaves if leaf.kind == "parameter"}
+        held = self._tensors()
+        return {leaf.key: _held(held, leaf.key) for leaf in self.leaves if leaf.kind == "parameter"}
 
     def tensor(self, key: str) -> torch.Tensor:
         """The parameter or buffer of that name.
@@ -149,15 +150,20 @@ class LayerGraph(nx.MultiDiGraph):  # type: ignore[misc]
         SymmetryError
             If the model no longer exists.
         """
+        return _held(self._tensors(), key)
+
+    def _tensors(self) -> dict[str, torch.Tensor]:
         if self._program is not None:
-            held = self._program.state_dict.get(key)
-            return self._program.constants[key] if held is None else held
+            return {**self._program.constants, **self._program.state_dict}
         if (model := self.model) is None:
             raise SymmetryError("the model of this graph no longer exists; trace it again")
-        for name, value in (*model.named_parameters(remove_duplicate=False), *model.named_buffers()):
-            if name == key:
-                return value
+        return dict((*model.named_parameters(remove_duplicate=False), *model.named_buffers()))
+
+
+def _held(tensors: Mapping[str, torch.Tensor], key: str) -> torch.Tensor:
+    if key not in tensors:
         raise SymmetryError(f"the model has no parameter or buffer {key!r} any more; trace it again")
+    return tensors[key]
 
 
 def trace(model: Model, *args: Any, **kwargs: Any) -> LayerGraph:
@@ -351,8 +357,14 @@ def _leaves(program: torch.export.ExportedProgram, model: nn.Module | None) -> l
         if model is not None
         else {k: v for k, v in program.state_dict.items() if isinstance(v, nn.Parameter)}
     )
-    shared = shared_memory(named)
-    canonical: dict[int, str] = {}
+    canonical: dict[object, str] = {}
+    for name, tensor in named.items():
+        canonical.setdefault(_identity(tensor, model), name)
+    ties: dict[str, tuple[str, ...]] = {}
+    for name, tensor in named.items():
+        first = canonical[_identity(tensor, model)]
+        ties[first] = (*ties.get(first, ()), *([name] if name != first else []))
+    shared = shared_memory({name: named[name] for name in ties})
     for spec in program.graph_signature.input_specs:
         name, key = getattr(spec.arg, "name", ""), spec.target or ""
         kind = kinds.get(spec.kind.name, "constant")
@@ -362,8 +374,8 @@ def _leaves(program: torch.export.ExportedProgram, model: nn.Module | None) -> l
         shape = tuple(int(s) for s in value.shape) if isinstance(value, torch.Tensor) else None
         tied: tuple[str, ...] = ()
         if kind == "parameter" and key in named:
-            key = canonical.setdefault(id(named[key]), key)
-            tied = tuple(other for other in named if other != key and named[other] is named[key])
+            key = canonical[_identity(named[key], model)]
+            tied = ties[key]
         leaf = Leaf(
             name, kind, key or name, shape,
             trainable=kind == "parameter" and key in named and named[key].requires_grad,
@@ -371,6 +383,13 @@ def _leaves(program: torch.export.ExportedProgram, model: nn.Module | None) -> l
         )  # fmt: skip
         leaves.append(leaf)
     return leaves
+
+
+def _identity(tensor: torch.Tensor, model: nn.Module | None) -> object:
+    """What two names of one parameter share: the tensor; in a saved program, which has a copy for each name, the memory."""
+    if model is not None or not tensor.numel() or tensor.is_meta:
+        return id(tensor)
+    return tensor.data_ptr(), tensor.device, tensor.dtype, tensor.shape, tensor.stride()
 
 
 def shared_memory(named: Mapping[str, torch.Tensor]) -> dict[str, tuple[str, ...]]:

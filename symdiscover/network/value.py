@@ -82,8 +82,8 @@ class Value:
         ]
 
     def _at(self, factors: list[Labels], shift: Labels | None, vary: Labels) -> Value:
-        kept = tuple(tidy(f) for f in factors if bool(f.any()))
-        shift = None if shift is None or not bool(shift.any()) else tidy(shift)
+        kept = tuple(f for f in map(tidy, factors) if bool(core(f).any()))
+        shift = None if shift is None or not bool(core(shift).any()) else tidy(shift)
         return replace(self, shape=tuple(vary.shape), factors=kept, shift=shift, vary=vary, leaf="")
 
     def uniform(self, axis: int) -> bool:
@@ -110,10 +110,13 @@ def tidy(labels: Labels) -> Labels:
 
 def core(labels: Labels) -> Labels:
     """The labels with the axes on which they are constant narrowed to one entry."""
+    for axis, stride in enumerate(labels.stride()):  # first, so that nothing of the full size is compared
+        if stride == 0 and labels.shape[axis] > 1:
+            labels = labels.narrow(axis, 0, 1)
     for axis in range(labels.ndim):
         if labels.shape[axis] > 1:
             first = labels.narrow(axis, 0, 1)
-            if labels.stride()[axis] == 0 or bool((labels == first).all()):
+            if bool((labels == first).all()):
                 labels = first
     return labels
 

@@ -151,7 +151,7 @@ def _take_gain_along(run: Pass, call: Call, x: Value, right: tuple[Value, str], 
     for value in (x, y):
         if value.folded is None:
             continue
-        if value is x and last and y.leaf and len(b) == 2 and run.uses(y.leaf) == 1:
+        if value is x and last and y.leaf and len(b) == 2 and run.uses[y.leaf] == 1:
             run.folds.append((y.leaf, b.index("k"), value.folded))
         else:
             run.freeze(value, Reason(call.name, "it does not take a gain along"))

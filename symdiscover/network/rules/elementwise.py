@@ -277,7 +277,7 @@ def total(run: Pass, call: Call, x: Value, y: Value, alpha: Fraction = ONE) -> V
             and y.shape == x.shape[-1:]
             and x.folded.offset is None
             and alpha == 1
-            and run.uses(y.leaf) == 1
+            and run.uses[y.leaf] == 1
         ):
             run.freeze(y, Reason(y.leaf, "it is the offset of a gain"))
             return replace(x, folded=Fold(x.folded.gain, y.leaf))

@@ -75,6 +75,10 @@ class Pass:
         Rotary embeddings that are passed over, by the call that ends them, and labels of the planes that may be turned there.
     activations:
         Call name -> the proved relations of the function that it applies to a hidden value.
+    leaves:
+        Node name -> leaf.
+    uses:
+        Name of a parameter -> how many calls take it, under any of its names.
     """
 
     graph: LayerGraph
@@ -90,6 +94,8 @@ class Pass:
     rotations: dict[str, Rotation] = field(default_factory=dict)
     planes: list[tuple[Array, Array]] = field(default_factory=list)
     activations: dict[str, Relations] = field(default_factory=dict)
+    leaves: dict[str, Leaf] = field(default_factory=dict)
+    uses: dict[str, int] = field(default_factory=lambda: defaultdict(int))
 
     def run(self) -> Pass:
         """Read every leaf and apply the rule of every call, in order."""
@@ -97,6 +103,9 @@ class Pass:
             self.calls[call.name] = call
             for name in refs(call):
                 self.users[name].append(call)
+        for leaf in self.graph.leaves:
+            self.leaves[leaf.name] = leaf
+            self.uses[leaf.key] += len(self.users[leaf.name])
         for leaf in self.graph.leaves:
             self.values[leaf.name] = self._leaf(leaf)
         for call in self.graph.calls:
@@ -129,7 +138,7 @@ class Pass:
             self.freeze(
                 value, Reason(leaf.key, f"it shares memory with {leaf.overlaps[0]}", "a parameter of its own")
             )
-        elif not self.uses(leaf.key):
+        elif not self.uses[leaf.key]:
             self.freeze(value, Reason(leaf.key, "it is not used in the forward pass"))
         elif not leaf.trainable:
             self.freeze(
@@ -161,12 +170,10 @@ class Pass:
             self.spaces.additive.append(numbers)
             self.own(torch.from_numpy(numbers), factors[-1][(0,) * (len(shape) - 1)] if factors else None)
             shift = torch.from_numpy(numbers).expand(shape)
-        vary = torch.zeros(shape, dtype=torch.int8)
+        vary = torch.empty(
+            shape, dtype=torch.int8
+        )  # its strides are read alone, so that no page of it is touched
         return Value(shape, tuple(factors), shift, vary, weights_only=True, leaf=leaf.key)
-
-    def uses(self, key: str) -> int:
-        """How often a parameter is used, under all of its names."""
-        return sum(len(self.users[leaf.name]) for leaf in self.graph.leaves if leaf.key == key)
 
     def _groups(self, leaf: Leaf) -> int | None:
         """The groups of the convolution that takes a parameter as its kernel; None where none does."""

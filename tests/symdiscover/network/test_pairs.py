@@ -247,3 +247,34 @@ def test_the_action_is_differentiable_in_the_element_and_in_the_weights(name: st
         for value in inputs:
             value.requires_grad_()
         assert torch.autograd.gradcheck(act, inputs, fast_mode=True)
+
+
+# --- many pairs ---
+
+
+def deep(layers: int = 40) -> torch.nn.Module:
+    torch.manual_seed(0)
+    parts = [part for _ in range(layers) for part in (torch.nn.Linear(4, 4), torch.nn.LeakyReLU(0.5))]
+    for part in parts[::2]:  # as large after as before, or the last layers do not feel the first
+        torch.nn.init.orthogonal_(part.weight, gain=1.3)
+    return torch.nn.Sequential(*parts, torch.nn.Linear(4, 2))
+
+
+def test_many_pairs_are_checked_in_a_bounded_number_of_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = deep()
+    graph = trace(model, torch.ones(1, 4))
+    runs = []
+    monkeypatch.setattr(Twin, "outputs", lambda self, w, old=Twin.outputs: runs.append(1) or old(self, w))
+    pairs = find_pairs(graph)
+    assert len(pairs) == 40 and all(pair.error is not None and pair.error <= TOLERANCE for pair in pairs)
+    assert len(runs) == 1 + check.RUNS
+
+
+@pytest.mark.parametrize("place", [0, 17, 39])
+def test_a_false_claim_among_many_is_named(place: int) -> None:
+    model = deep()
+    graph = trace(model, torch.ones(1, 4))
+    pairs = find_pairs(graph)
+    pairs[place] = replace(pairs[place], moves=pairs[place].moves[:-1])
+    with pytest.raises(SymmetryError, match=rf"does not hold: .* on {2 * place}\.weight"):
+        check.checked(graph, pairs)
