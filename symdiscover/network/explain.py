@@ -121,8 +121,12 @@ class _Writer:
                     sentences.append(self.claim(kind))
                 elif ends:
                     later[told[k]] += [e for e in ends if e not in later[told[k]]]
+            homes: dict[str, list[str]] = defaultdict(list)
             for home, shared in later.items():
-                sentences.append(Sentence(f"Its {self.sides(layer, shared)} move with {home}."))
+                homes[f"its {self.sides(layer, shared)}"].append(home)
+            sentences += [
+                Sentence(f"{_start(_does(its, 'move'))} with {_short(own)}.") for its, own in homes.items()
+            ]
             sentences += self.refusals(layer, refused[layer.name])
             paragraphs.append(Paragraph(layer.name, layer.kind, tuple(sentences)))
         return paragraphs
@@ -136,10 +140,10 @@ class _Writer:
         for reason, ends in by_reason.items():
             what = self.part(layer, ends)
             if reason == INPUT:
-                said.append(_start(f"{what} read the input of the model."))
+                said.append(_start(f"{_does(what, 'read')} the input of the model."))
             elif reason.node == OUTPUT:
                 tied = reason.text.partition(", and ")[0] if reason.text.startswith("it is tied") else ""
-                said.append(_start(f"{what} write the output of the model{tied and f'; {tied}'}."))
+                said.append(_start(f"{_does(what, 'write')} the output of the model{tied and f'; {tied}'}."))
             else:
                 helps = f" What would help: {reason.remedy}." if reason.remedy else ""
                 said.append(f"Nothing acts on {what}: {reason.text}.{helps}")
@@ -293,6 +297,12 @@ def _verbs(parts: set[str], pair: Pair) -> str:
 
 def _start(text: str) -> str:
     return text[:1].upper() + text[1:]
+
+
+def _does(what: str, verb: str) -> str:
+    """A subject with its verb: its rows move, its bias moves."""
+    single = " and " not in what and (what.endswith("bias") or not what.endswith("s"))
+    return f"{what} {verb}{'s' * single}"
 
 
 def _listed(names: Sequence[str]) -> str:
