@@ -135,7 +135,8 @@ class _Writer:
         """One sentence for each reason."""
         by_reason: dict[Reason, list[str]] = defaultdict(list)
         for where, reason in refused:
-            by_reason[reason].append(where)
+            node = reason.node if reason.node in (INPUT.node, OUTPUT) else ""
+            by_reason[replace(reason, node=node)].append(where)
         said = []
         for reason, ends in by_reason.items():
             what = self.part(layer, ends)
@@ -203,7 +204,8 @@ class _Writer:
         pair, parts = kind.pair, kind.parts
         heads = pair.note.startswith("heads")
         noun = "heads" if heads else "hidden units" if pair.size > 1 else "hidden unit"
-        what = f"the {pair.size} {noun} {self._between(pair)}"
+        count = f"{pair.size} " if pair.size > 1 else ""
+        what = f"the {count}{noun} {self._between(pair)}"
         if kind.count > 1:
             what = f"in each of the {kind.count} {self._repeated(pair)}, {what}"
         does = "change places as wholes" if heads else _verbs(parts, pair)
@@ -274,8 +276,17 @@ class _Writer:
             return _start(
                 f"{times}{write} may be shifted, and {read} scaled for it ({pair.group}): {pair.note}."
             )
-        takes = f", and {read} takes it up" if read else ": softmax does not see it" if self.attention else ""
-        return _start(f"{times}the bias of {write} may be shifted ({pair.group}){takes}.")
+        several = len(self._names(pair.writers)) > 1
+        takes = (
+            f", and the bias of {read} takes it up"
+            if read
+            else ": softmax does not see it"
+            if self.attention
+            else ""
+        )
+        if several and not read:
+            return _start(f"{times}the biases of {write} may be shifted against each other ({pair.group}).")
+        return _start(f"{times}the bias{'es' * several} of {write} may be shifted ({pair.group}){takes}.")
 
 
 def _verbs(parts: set[str], pair: Pair) -> str:
@@ -301,7 +312,8 @@ def _start(text: str) -> str:
 
 def _does(what: str, verb: str) -> str:
     """A subject with its verb: its rows move, its bias moves."""
-    single = " and " not in what and (what.endswith("bias") or not what.endswith("s"))
+    noun = re.sub(r" of (?!its\b).*", "", what)
+    single = " and " not in what and (noun.endswith("bias") or not noun.endswith("s"))
     return f"{what} {verb}{'s' * single}"
 
 
