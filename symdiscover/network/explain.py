@@ -121,8 +121,12 @@ class _Writer:
                     sentences.append(self.claim(kind))
                 elif ends:
                     later[told[k]] += [e for e in ends if e not in later[told[k]]]
+            homes: dict[str, list[str]] = defaultdict(list)
             for home, shared in later.items():
-                sentences.append(Sentence(f"Its {self.sides(layer, shared)} move with {home}."))
+                homes[f"its {self.sides(layer, shared)}"].append(home)
+            sentences += [
+                Sentence(f"{_start(_does(its, 'move'))} with {_short(own)}.") for its, own in homes.items()
+            ]
             sentences += self.refusals(layer, refused[layer.name])
             paragraphs.append(Paragraph(layer.name, layer.kind, tuple(sentences)))
         return paragraphs
@@ -131,15 +135,16 @@ class _Writer:
         """One sentence for each reason."""
         by_reason: dict[Reason, list[str]] = defaultdict(list)
         for where, reason in refused:
-            by_reason[reason].append(where)
+            node = reason.node if reason.node in (INPUT.node, OUTPUT) else ""
+            by_reason[replace(reason, node=node)].append(where)
         said = []
         for reason, ends in by_reason.items():
             what = self.part(layer, ends)
             if reason == INPUT:
-                said.append(_start(f"{what} read the input of the model."))
+                said.append(_start(f"{_does(what, 'read')} the input of the model."))
             elif reason.node == OUTPUT:
                 tied = reason.text.partition(", and ")[0] if reason.text.startswith("it is tied") else ""
-                said.append(_start(f"{what} write the output of the model{tied and f'; {tied}'}."))
+                said.append(_start(f"{_does(what, 'write')} the output of the model{tied and f'; {tied}'}."))
             else:
                 helps = f" What would help: {reason.remedy}." if reason.remedy else ""
                 said.append(f"Nothing acts on {what}: {reason.text}.{helps}")
@@ -199,7 +204,8 @@ class _Writer:
         pair, parts = kind.pair, kind.parts
         heads = pair.note.startswith("heads")
         noun = "heads" if heads else "hidden units" if pair.size > 1 else "hidden unit"
-        what = f"the {pair.size} {noun} {self._between(pair)}"
+        count = f"{pair.size} " if pair.size > 1 else ""
+        what = f"the {count}{noun} {self._between(pair)}"
         if kind.count > 1:
             what = f"in each of the {kind.count} {self._repeated(pair)}, {what}"
         does = "change places as wholes" if heads else _verbs(parts, pair)
@@ -270,8 +276,17 @@ class _Writer:
             return _start(
                 f"{times}{write} may be shifted, and {read} scaled for it ({pair.group}): {pair.note}."
             )
-        takes = f", and {read} takes it up" if read else ": softmax does not see it" if self.attention else ""
-        return _start(f"{times}the bias of {write} may be shifted ({pair.group}){takes}.")
+        several = len(self._names(pair.writers)) > 1
+        takes = (
+            f", and the bias of {read} takes it up"
+            if read
+            else ": softmax does not see it"
+            if self.attention
+            else ""
+        )
+        if several and not read:
+            return _start(f"{times}the biases of {write} may be shifted against each other ({pair.group}).")
+        return _start(f"{times}the bias{'es' * several} of {write} may be shifted ({pair.group}){takes}.")
 
 
 def _verbs(parts: set[str], pair: Pair) -> str:
@@ -293,6 +308,13 @@ def _verbs(parts: set[str], pair: Pair) -> str:
 
 def _start(text: str) -> str:
     return text[:1].upper() + text[1:]
+
+
+def _does(what: str, verb: str) -> str:
+    """A subject with its verb: its rows move, its bias moves."""
+    noun = re.sub(r" of (?!its\b).*", "", what)
+    single = " and " not in what and (noun.endswith("bias") or not noun.endswith("s"))
+    return f"{what} {verb}{'s' * single}"
 
 
 def _listed(names: Sequence[str]) -> str:

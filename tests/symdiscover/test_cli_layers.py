@@ -258,6 +258,23 @@ def test_a_factory_draws_the_same_numbers_and_leaves_those_of_the_caller() -> No
         load_model(f"{HERE}:mpl")
 
 
+# the public names
+
+
+def test_the_names_of_the_layer_graph_are_loaded_when_they_are_used() -> None:
+    code = (
+        "import sys, symdiscover as sd\nloaded = lambda: [name in sys.modules for name in ('torch', 'matplotlib')]\n"
+        "names = ['LayerGraph', 'Pair', 'completeness', 'explain', 'find_pairs', 'trace']\n"
+        "print(loaded(), set(names) <= set(dir(sd)))\nfound = [getattr(sd, name) for name in names]\n"
+        "print(loaded(), all(map(callable, found)), hasattr(sd, 'no_such_name'))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=300
+    )
+    assert done.stdout.splitlines() == ["[False, False] True", "[True, False] True False"], done.stderr
+
+
 # the whole command
 
 

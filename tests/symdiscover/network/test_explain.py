@@ -123,6 +123,8 @@ def test_parameters_without_a_use_or_without_axes() -> None:
     found = by_axis(refusals(trace(model, torch.ones(1, 4))))
     assert found["unused.weight:0"].reason == "it is not used in the forward pass"
     assert "one number" in found["gain"].reason
+    assert "unused (Linear): Nothing acts on it: it is not used" in explain(trace(model, torch.ones(1, 4)))
+    assert "a (Linear): Nothing acts on it" not in explain(trace(model, torch.ones(1, 4)))
     assert "gain (parameter): Nothing acts on its" in explain(trace(model, torch.ones(1, 4)))
 
 
