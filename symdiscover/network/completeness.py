@@ -7,7 +7,7 @@ the claimed generators is what was found.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,8 @@ from symdiscover.network.trace import LayerGraph
 GAP = 1e3
 #: Singular values below this, relative to the largest, may be zeros.
 ZERO = 1e-9
+#: Inputs that are drawn at most, and how often the rank is taken.
+DRAWS, ROUNDS = 400, 6
 #: Parameters above which the Jacobian is not written out.
 LARGEST = 6000
 
@@ -134,22 +136,12 @@ def _measured(graph: LayerGraph, twin: Twin, pairs: list[Pair], seed: int) -> Co
         raise SymmetryError(
             f"the Jacobian of {total} parameters is not written out; use a copy with at most {LARGEST} parameters"
         )
-    rows: list[torch.Tensor] = []
     generator = torch.Generator().manual_seed(seed)
-    count, stalled, rank = 0, 0, -1
-    while stalled < 2 and count < 400:
-        args, kwargs = _drawn(twin.inputs, generator, scale=(0.5, 1.0, 3.0)[count % 3])
-        rows.append(_jacobian(twin, weights, args, kwargs))
-        count += 1
-        if sum(len(r) for r in rows) >= (1.2 + 0.4 * stalled) * total:
-            stacked = torch.cat(rows)
-            rows = [torch.linalg.qr(stacked, mode="r").R] if len(stacked) > total else [stacked]
-            new = int((torch.linalg.svdvals(rows[0]) > ZERO * float(rows[0].norm())).sum())
-            stalled = stalled + 1 if new == rank else 0
-            rank = new
-    jacobian = torch.cat(rows)
-    values = torch.linalg.svdvals(jacobian)
-    values = torch.cat([values, values.new_zeros(max(total - len(values), 0))])
+    draws = (
+        _jacobian(twin, weights, *_drawn(twin.inputs, generator, scale=(0.5, 1.0, 3.0)[count % 3]))
+        for count in range(DRAWS)
+    )
+    jacobian, values = _stacked(draws, total)
     rank, gap = _rank(values)
     generators = torch.cat(
         [_directions(pair, twin.weights, weights) for pair in pairs]
@@ -168,6 +160,36 @@ def _measured(graph: LayerGraph, twin: Twin, pairs: list[Pair], seed: int) -> Co
         gap,
         worst,
     )
+
+
+def _stacked(draws: Iterator[torch.Tensor], total: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Rows that span those of all draws, and their singular values.
+
+    Drawn until as many new rows as 0.4 of the parameters see nothing of the null space of the others.
+    """
+    held = torch.zeros(0, total, dtype=torch.float64)
+    values, null = torch.zeros(total, dtype=torch.float64), torch.eye(total, dtype=torch.float64)
+    for _ in range(ROUNDS):
+        new = _drawn_rows(draws, 0.4 * total if len(held) >= total else 1.2 * total)
+        fresh = float((new @ null).norm()) if len(new) else 0.0
+        if len(held) >= total and fresh <= ZERO * float(values[0]):
+            return held, values
+        held = torch.cat([held, new])
+        if len(held) > total:
+            held = torch.linalg.qr(held, mode="r").R
+        _, found, directions = torch.linalg.svd(held, full_matrices=True)
+        values = torch.cat([found, found.new_zeros(total - len(found))])
+        null = directions[_rank(values)[0] :].mT
+        if len(held) < total:  # the draws are used up
+            break
+    return held, values
+
+
+def _drawn_rows(draws: Iterator[torch.Tensor], count: float) -> torch.Tensor:
+    rows: list[torch.Tensor] = []
+    while sum(map(len, rows)) < count and (row := next(draws, None)) is not None:
+        rows.append(row)
+    return torch.cat(rows) if rows else torch.zeros(0, 0, dtype=torch.float64)
 
 
 def _rank(values: torch.Tensor) -> tuple[int, float]:
