@@ -7,6 +7,13 @@ from symdiscover.network.completeness import Completeness as Completeness
 from symdiscover.network.completeness import completeness as completeness
 from symdiscover.network.finder import Proof as Proof
 from symdiscover.network.formula import Z as Z
+from symdiscover.network.network_action import NetworkAction as NetworkAction
+from symdiscover.network.network_action import action_for as action_for
+from symdiscover.network.network_action import network_action as network_action
+from symdiscover.network.on_batch import OnBatchAction as OnBatchAction
+from symdiscover.network.on_batch import on_batch_action as on_batch_action
+from symdiscover.network.on_batch import on_batch_pairs as on_batch_pairs
+from symdiscover.network.pair_action import PairAction as PairAction
 from symdiscover.network.pairs import Pair as Pair
 from symdiscover.network.pairs import find_pairs as find_pairs
 from symdiscover.network.relations import Homogeneity as Homogeneity
