@@ -5,6 +5,7 @@ from symdiscover.network.activation import expression_of_op as expression_of_op
 from symdiscover.network.activation import register as register
 from symdiscover.network.completeness import Completeness as Completeness
 from symdiscover.network.completeness import completeness as completeness
+from symdiscover.network.conserved import conserved as conserved
 from symdiscover.network.finder import Proof as Proof
 from symdiscover.network.formula import Z as Z
 from symdiscover.network.network_action import NetworkAction as NetworkAction
