@@ -8,6 +8,8 @@
 'proved'
 >>> action = sd.to_torch(certificate)
 
+The weights of a network have symmetries too: ``sd.find_pairs(sd.trace(model, x))``, and ``sd.explain`` says them in words.
+
 Importing this package loads neither torch nor matplotlib; the names that need them are loaded when they are used.
 """
 
@@ -49,15 +51,27 @@ if TYPE_CHECKING:
     from symdiscover.generate import TorchLoss as TorchLoss
     from symdiscover.generate import to_torch as to_torch
     from symdiscover.invariance import assert_invariant as assert_invariant
+    from symdiscover.network.completeness import completeness as completeness
+    from symdiscover.network.explain import explain as explain
+    from symdiscover.network.pairs import Pair as Pair
+    from symdiscover.network.pairs import find_pairs as find_pairs
+    from symdiscover.network.trace import LayerGraph as LayerGraph
+    from symdiscover.network.trace import trace as trace
 
 __version__ = "0.1.0"
 
 #: Public names that need torch -> the module that defines them.
 _LAZY = {
     "Action": "action",
+    "LayerGraph": "network",
+    "Pair": "network",
     "TorchLoss": "generate",
     "assert_invariant": "invariance",
+    "completeness": "network",
+    "explain": "network",
+    "find_pairs": "network",
     "to_torch": "generate",
+    "trace": "network",
 }
 
 

@@ -17,6 +17,7 @@ import sympy as sp
 from symdiscover.box import bounds_on, is_positive
 from symdiscover.continuity import is_continuous
 from symdiscover.errors import OutsideDomain, SymmetryError
+from symdiscover.floats import evaluate_floats
 from symdiscover.group import Group
 from symdiscover.growth import grows
 from symdiscover.identity import decide_zero
@@ -28,6 +29,8 @@ from symdiscover.symmetry import Chart, Fact, keeps_length
 
 #: Half the width of the part of an infinite basin in which points are sampled.
 WIDE = 10.0
+#: Halvings that find where a part reaches the barrier.
+HALVINGS = 40
 
 
 @dataclass(frozen=True)
@@ -91,10 +94,11 @@ class Basins:
         return self.barrier
 
     def cell(self, loss: Loss) -> tuple[list[float], list[list[float]]]:
-        """A^{-1} c, and A^{-1} times the larger half width of each basin; `WIDE` where it is infinite."""
+        """A^{-1} c, and A^{-1} times the larger half width of each basin below the barrier; `WIDE` where it is infinite."""
         back = np.array(self.frame.inv().tolist(), dtype=float)
-        widths = [max(self.width(i, 1), self.width(i, -1)) for i in range(len(self.parts))]
-        spread = back * np.array([WIDE if width == sp.oo else float(width) for width in widths])
+        spread = back * np.array(
+            [max(self._reach(loss, i, s) for s in (1, -1)) for i in range(len(self.parts))]
+        )
         return (back @ np.array([float(c) for c in self.centres])).tolist(), spread.tolist()
 
     @property
@@ -183,6 +187,21 @@ class Basins:
     def width(self, i: int, sign: int) -> sp.Expr:
         """How far from c_i the end is."""
         return self.highs[i] - self.centres[i] if sign > 0 else self.centres[i] - self.lows[i]
+
+    def _reach(self, loss: Loss, i: int, sign: int) -> float:
+        """How far from c_i the part is below the barrier, by halvings: that may be a small part of the basin."""
+        width, t = self.width(i, sign), sp.Dummy("t", real=True)
+        if width == sp.oo:
+            return WIDE
+        part, low, high = self.beside(loss, i, sign, t), 0.0, float(width)
+        try:
+            for _ in range(HALVINGS):
+                middle = (low + high) / 2
+                below = float(evaluate_floats(part, {t: middle})) < float(self.barrier)
+                low, high = (middle, high) if below else (low, middle)
+        except (OutsideDomain, KeyError, TypeError):  # constants, or a function without values in float64
+            return float(width)
+        return high
 
     def _check_symbols(self, loss: Loss) -> None:
         """Parts and outer function are functions of one variable each; a centre, end or barrier that moved would be none."""

@@ -1,11 +1,13 @@
-"""``symdiscover``: derive, verify, survey, catalogue. Results on stdout, progress on stderr, errors as one sentence."""
+"""``symdiscover``: derive, verify, layers, survey, catalogue. Results on stdout, progress on stderr, errors as one sentence."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -78,6 +80,8 @@ def _parser() -> Parser:
     verify.add_argument("--budget", type=seconds, default=30.0, metavar="SECONDS", help="for the proof (30)")
     verify.set_defaults(command=_verify)
 
+    _add_layers(commands)
+
     survey = commands.add_parser(
         "survey", help="derive over a whole collection and look at every claim again"
     )
@@ -108,6 +112,34 @@ def _parser() -> Parser:
     listing.add_argument("--json", action="store_true", help="print one JSON object")
     listing.set_defaults(command=_catalogue)
     return parser
+
+
+def _add_layers(commands: argparse._SubParsersAction[Parser]) -> None:
+    layers = commands.add_parser("layers", help="find the symmetries of the weights of a model")
+    layers.add_argument(
+        "model",
+        metavar="MODEL",
+        help="MODULE:FACTORY, a function that returns an nn.Module (or a model itself) in a Python module, which is "
+        "imported; or a program saved by torch.export.save, FILE.pt2",
+    )
+    layers.add_argument(
+        "--input",
+        action="append",
+        default=[],
+        metavar="SHAPE",
+        help="an example input, [NAME=]SHAPE[:DTYPE[:HIGH]], such as 32x784, 2x5:int64:11 (whole numbers below 11) or "
+        "mask=2x5:bool; once for each input",
+    )
+    layers.add_argument(
+        "--dtype", default="float32", metavar="DTYPE", help="of inputs that name none (float32)"
+    )
+    form = layers.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print one JSON object")
+    form.add_argument(
+        "--explain", action="store_true", help="say of each layer what may be done to it, or why nothing"
+    )
+    layers.add_argument("--draw", type=_picture, metavar="FILE.png", help="draw the layer graph")
+    layers.set_defaults(command=_layers)
 
 
 def _picture(text: str) -> Any:
@@ -217,6 +249,42 @@ def _verify(options: argparse.Namespace) -> int:
         progress(f"proving {options.file}")
         certificate = verify_file(options.file, options.budget)
     print(certificate)
+    return 0
+
+
+def _layers(options: argparse.Namespace) -> int:
+    from symdiscover.errors import ExpressionError
+
+    with Progress(PROGRAM) as progress:
+        progress("loading torch")
+        from symdiscover.network import draw, explain, find_pairs, refusals, trace
+        from symdiscover.network.report import as_dict, table
+        from symdiscover.network.target import example_input, load_model
+
+        made = [example_input(text, options.dtype, seed) for seed, text in enumerate(options.input)]
+        given = {name: tensor for name, tensor in made if name}
+        if len(given) < sum(bool(name) for name, _ in made):
+            raise ExpressionError("an input is named twice")
+        if not made and not options.model.endswith(".pt2"):
+            raise ExpressionError("a model needs an example input: --input 32x784, say")
+        with contextlib.redirect_stdout(sys.stderr):  # what the model prints is no result
+            progress(f"loading {options.model}")
+            model = load_model(options.model)
+            started = time.perf_counter()
+            progress("tracing")
+            graph = trace(model, *(tensor for name, tensor in made if not name), **given)
+            progress("looking for pairs")
+            pairs = find_pairs(graph)
+            refused = refusals(graph, pairs)
+            seconds = time.perf_counter() - started
+        if options.json:
+            print(json.dumps(as_dict(pairs, refused, round(seconds, 3)), allow_nan=False))
+        else:
+            print(explain(graph, pairs) if options.explain else table(pairs, refused))
+        if options.draw:
+            progress(f"drawing {options.draw}")
+            draw(graph, options.draw)
+            complain(PROGRAM, f"wrote {options.draw}")
     return 0
 
 

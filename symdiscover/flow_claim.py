@@ -21,8 +21,8 @@ from symdiscover.images import refutation
 from symdiscover.rounding import evaluate_digits
 from symdiscover.symmetry import Identity, Symmetry
 
-#: Sample points, and half the side of the box they are drawn from.
-POINTS, BOX = 8, 3.0
+#: Sample points, half the side of the box they are drawn from, and the steps for which they are followed.
+POINTS, BOX, STEPS = 8, 3.0, 300
 #: A loss that moves by more than this, relative to its size and its slope at the point, is another loss.
 MOVED = 1e-11
 #: The share of a period for which points flow, and the power of the rounding unit that bounds the errors of steps: less
@@ -129,7 +129,7 @@ def _sample(symmetry: Symmetry) -> _Sample:
     moved = symmetry.chart.coordinates[: symmetry.group.size]
     constants = {s: sp.Rational(k + 4, 2 * k + 5) for k, s in enumerate(symmetry.loss.constants)}
     try:
-        flow = LevelFlow(symmetry.reduced_loss.xreplace(constants), moved, accuracy=ACCURACY)
+        flow = LevelFlow(symmetry.reduced_loss.xreplace(constants), moved, STEPS, ACCURACY)
         points = regular_points(flow, len(moved))
         velocity: Velocity = flow.turning if symmetry.group.element == "angle" else flow.arc
         if symmetry.flow:

@@ -7,14 +7,14 @@ by the formula, translations act on the levels that are above c - b^2 / 4a on th
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import sympy as sp
 
-from symdiscover.box import bounds_on, is_positive
+from symdiscover.box import bounds_on, is_continuous_on, is_positive
 from symdiscover.errors import OutsideDomain, SymmetryError
 from symdiscover.group import Group
 from symdiscover.identity import decide_zero
@@ -142,9 +142,14 @@ class Graph:
             y: (float(low) - 1e-12 * abs(float(low)), float(high) + 1e-12 * abs(float(high)))
             for y, low, high in zip(others, self.lows, self.highs, strict=True)
         }
-        finite = all(map(math.isfinite, itertools.chain(*(self.bounds(e, box) for e in (a, b, c)))))
-        leading = finite and is_positive(b if a == 0 else a, box, SECONDS)
-        above = a == 0 or is_positive(self.level - self.ridge(loss), box, SECONDS)
+        # Finite bounds are not enough: cos(log(y)) has them where y is negative.
+        real = all(is_continuous_on(e, box, PARTS.get(len(box), 4)) for e in (a, b, c))
+        first = b if a == 0 else a
+        leading = real and (self.bounds(first, box)[0] > 0 or is_positive(first, box, SECONDS))
+        ridge = self.ridge(loss) if a != 0 else -sp.oo
+        above = (
+            a == 0 or self.level > self.bounds(ridge, box)[1] or is_positive(self.level - ridge, box, SECONDS)
+        )
         return [
             Fact(
                 "reduction",
@@ -154,7 +159,7 @@ class Graph:
             ),
             Fact(
                 "chart",
-                "a, b, c are finite and the leading one positive on the box, so psi(phi(x)) = x on one side",
+                "a, b, c are continuous and the leading one positive on the box, so psi(phi(x)) = x on one side",
                 leading,
                 "intervals",
             ),
@@ -188,11 +193,26 @@ class Graph:
 
     def coefficients(self, loss: Loss) -> tuple[sp.Expr, sp.Expr, sp.Expr]:
         """a, b, c of M = a z^2 + b z + c."""
-        z = loss.variables[int(self.solved)]
-        listed = sp.Poly(self.inner, z).all_coeffs() if self.inner.is_polynomial(z) else []
-        if len(listed) not in (2, 3):
-            raise SymmetryError(
-                f"a graph is solved for a variable in which M has degree 1 or 2, and {z} is none"
-            )
-        a, b, c = [sp.Integer(0)] * (3 - len(listed)) + listed
-        return a, b, c
+        return coefficients(self.inner, loss.variables[int(self.solved)])
+
+
+@lru_cache(maxsize=64)
+def coefficients(inner: sp.Expr, z: sp.Symbol) -> tuple[sp.Expr, sp.Expr, sp.Expr]:
+    """a, b, c of a z^2 + b z + c.
+
+    Raises
+    ------
+    SymmetryError
+        If it is of another degree in z, or no polynomial.
+
+    Examples
+    --------
+    >>> x, y = sp.symbols("x y", real=True)
+    >>> coefficients(x + y**2 * (x - 1), x)
+    (0, y**2 + 1, -y**2)
+    """
+    listed = sp.Poly(inner, z).all_coeffs() if inner.is_polynomial(z) else []
+    if len(listed) not in (2, 3):
+        raise SymmetryError(f"a graph is solved for a variable in which M has degree 1 or 2, and {z} is none")
+    a, b, c = [sp.Integer(0)] * (3 - len(listed)) + listed
+    return a, b, c

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import mpmath
@@ -12,6 +13,7 @@ import torch
 
 from symdiscover.action import Action
 from symdiscover.errors import NotInvariant, OutsideDomain, SymmetryError
+from symdiscover.group import Group
 from symdiscover.root import solve_digits, solve_tracked
 from symdiscover.rounding import EPSILON, Tracked, evaluate_digits, evaluate_tracked
 from symdiscover.symmetry import Symmetry
@@ -245,9 +247,15 @@ def _matrix(symmetry: Symmetry, element: Any, values: Mapping[sp.Symbol, Tracked
     group = symmetry.group
     if group.element == "matrix":
         return [[Tracked(float(entry), 2 * abs(float(entry))) for entry in row] for row in element]
-    parameters = [sp.Dummy(symbol.name, real=True) for symbol in group.parameters]
-    closed = group.matrix(parameters)
+    parameters, closed = _closed_form(group)
     if closed is None:
         raise SymmetryError(f"{group.name} has no closed form to bound the rounding of")
     at = {**values, **_coordinates(parameters, element)}
     return [[evaluate_tracked(entry, at) for entry in row] for row in closed.tolist()]
+
+
+@lru_cache(maxsize=256)
+def _closed_form(group: Group) -> tuple[list[sp.Symbol], sp.ImmutableMatrix | None]:
+    """Parameters that no loss holds, and `Group.matrix` of them."""
+    parameters = [sp.Dummy(symbol.name, real=True) for symbol in group.parameters]
+    return parameters, group.matrix(parameters)

@@ -54,7 +54,8 @@ class Recheck:
     images:
         How many images were looked at, in float64 and in 60 digits.
     error:
-        The largest |L(y) - L(x)| in float64, relative to the condition |L(x)| + sum_i |x_i L_i(x)| + |y_i L_i(y)|.
+        The largest |L(y) - L(x)| in float64, relative to the condition of its evaluation: |L(x)| + sum_i |x_i L_i(x)|, what a
+        relative change of the coordinates does, and the same of every sum and product that the loss is made of; and of y.
     residual:
         The largest relative change in 60 digits.
     counterexample:
@@ -176,10 +177,10 @@ def _points(
     known = {s: mpmath.mpf(str(values[s.name])) for s in loss.constants}
     found: list[list[float]] = []
     lemma = symmetry.chart.lemma
+    centre, spread = lemma.cell(symmetry.loss) if lemma is not None else ([], [])
     for number in range(TRIES * count):
         point = [rng.uniform(low, high) for low, high in box]
         if lemma is not None and number % 2:  # its region may be a small part of the box, or lie beside it
-            centre, spread = lemma.cell(symmetry.loss)
             z = [rng.uniform(-1, 1) * 10 ** -rng.uniform(0, 2) for _ in centre]
             point = [
                 c + sum(m * e for m, e in zip(row, z, strict=True))
@@ -224,12 +225,14 @@ def _in_float64(
         if not (math.isfinite(old) and math.isfinite(new)):
             undefined += 1
             continue
-        change, allowed = abs(new - old), _allowed(claim, element, point, image, scale, values)
+        rounding = _evaluation(loss, (point, image), values)
+        change, allowed = abs(new - old), _allowed(claim, element, point, image, scale, rounding, values)
         if not change <= allowed:
             half.refute(point, element, new - old, "float64")
         if allowed > TELLING * max(abs(old), abs(new)):
             hidden += 1
         else:
+            scale += rounding  # no map leaves a loss equal beyond what its own sums and products lose
             half.note(change / scale if scale else change)
     if undefined:
         half.gaps.append(f"{undefined} of {len(points)} images not finite")
@@ -260,6 +263,7 @@ def _allowed(
     point: Sequence[float],
     image: Sequence[float],
     scale: float,
+    rounding: float,
     values: Mapping[str, float],
 ) -> float:
     """How far rounding may move the loss; where the map has no closed form, `FLOW` and the rounding of the loss."""
@@ -269,16 +273,20 @@ def _allowed(
             return math.inf if math.isnan(bound) else bound
         except Exception:  # a function or a group whose rounding is not known
             pass
-    loss = symmetry.loss
+    return FLOW * scale + FACTOR * EPSILON * rounding
+
+
+def _evaluation(loss: Loss, points: Sequence[Sequence[float]], values: Mapping[str, float]) -> float:
+    """How far a relative change in every sum and product moves the loss at these points; 0 where that is not known."""
     constants = {s: Tracked(values[s.name]) for s in loss.constants}
-    evaluation = 0.0
-    for x in (point, image):
+    total = 0.0
+    for x in points:
         try:
             at = constants | dict(zip(loss.variables, map(Tracked, x), strict=True))
-            evaluation += evaluate_tracked(loss.expression, at).error
+            total += evaluate_tracked(loss.expression, at).error
         except (ArithmeticError, SymmetryError, ValueError):
             continue  # what is not known is not allowed
-    return FLOW * scale + FACTOR * EPSILON * evaluation
+    return total if math.isfinite(total) else 0.0
 
 
 def _in_digits(

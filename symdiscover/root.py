@@ -108,6 +108,8 @@ class Root:
             low, high, target = (float(evaluate_floats(e, rough)) for e in (self.low, self.high, self.target))
             for _ in range(2 * HALVINGS + 20):
                 middle = 2 * low + 1 if math.isinf(high) else (low + high) / 2
+                if middle in (low, high):
+                    break
                 below = float(evaluate_floats(self.function, {**rough, self.unknown: middle})) < target
                 low, high = (middle, high) if below else (low, middle)
             t, slope = mpmath.mpf(high), self.slope

@@ -147,7 +147,7 @@ def _evaluate(
                 result = result + term if node.is_Add else result * term
             return result
         if node.is_Pow:
-            exponent = visit(node.exp) if node.exp.free_symbols else None
+            exponent = visit(node.exp) if varies(node.exp) else None
             return power(visit(node.base), node.exp, exponent)
         if isinstance(node, (sp.Derivative, sp.Subs)):
             raise OutsideDomain(f"{node} has no value: a function with jumps was differentiated")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Literal, Protocol
 
 import sympy as sp
@@ -288,6 +288,7 @@ class Symmetry:
         return symmetry_latex(self)
 
 
+@lru_cache(maxsize=1024)  # a claim is tidied again wherever it is copied or read back
 def shortest(expression: sp.Expr) -> sp.Expr:
     """The expression or its expanded form, whichever has fewer operations."""
     if expression.count_ops() > 200 or (

@@ -6,6 +6,10 @@ from symdiscover.network.activation import register as register
 from symdiscover.network.completeness import Completeness as Completeness
 from symdiscover.network.completeness import completeness as completeness
 from symdiscover.network.conserved import conserved as conserved
+from symdiscover.network.draw import draw as draw
+from symdiscover.network.draw import to_dot as to_dot
+from symdiscover.network.draw import to_mermaid as to_mermaid
+from symdiscover.network.explain import explain as explain
 from symdiscover.network.finder import Proof as Proof
 from symdiscover.network.formula import Z as Z
 from symdiscover.network.network_action import NetworkAction as NetworkAction
@@ -17,6 +21,9 @@ from symdiscover.network.on_batch import on_batch_pairs as on_batch_pairs
 from symdiscover.network.pair_action import PairAction as PairAction
 from symdiscover.network.pairs import Pair as Pair
 from symdiscover.network.pairs import find_pairs as find_pairs
+from symdiscover.network.path import trace_path as trace_path
+from symdiscover.network.refusals import Refusal as Refusal
+from symdiscover.network.refusals import refusals as refusals
 from symdiscover.network.relations import Homogeneity as Homogeneity
 from symdiscover.network.relations import Relations as Relations
 from symdiscover.network.relations import homogeneity as homogeneity

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 from torch.func import functional_call
 from torch.utils import _pytree as pytree
 
@@ -48,6 +49,8 @@ def checked(graph: LayerGraph, pairs: Sequence[Pair], seed: int = 0) -> list[Pai
 class Twin:
     """A float64 copy of the model in evaluation mode, with weights at a generic point, on the example inputs.
 
+    A model whose forward pass casts to a shorter dtype is run as it was traced, in float64 throughout.
+
     Attributes
     ----------
     weights:
@@ -70,7 +73,7 @@ class Twin:
             size = float(wide.abs().mean()) or 1.0
             self.weights[key] = wide + jitter * size * noise
         self.inputs = pytree.tree_map(_wide, graph.example)
-        self.model = graph.model
+        self.model = None if _casts(graph) else graph.model
         self.buffers = {} if self.model is None else {k: _wide(b) for k, b in self.model.named_buffers()}
         self.reference = self.outputs(self.weights)
         self.scale = max((float(t.abs().max()) for t in self.reference if t.numel()), default=0.0) or 1.0
@@ -87,10 +90,9 @@ class Twin:
                 result = interpret(self.graph, weights, args, kwargs)
             else:
                 with evaluation(self.model):
-                    buffers = {k: b.clone() for k, b in self.buffers.items()}
-                    result = functional_call(
-                        self.model, {**buffers, **weights}, args, kwargs, tie_weights=True
-                    )
+                    state = {k: b.clone() for k, b in self.buffers.items()}
+                    state |= in_every_place(self.model, weights)
+                    result = functional_call(self.model, state, args, kwargs, tie_weights=False)
         leaves = pytree.tree_leaves(result)
         return [t for t in leaves if isinstance(t, torch.Tensor) and t.is_floating_point()]
 
@@ -104,6 +106,22 @@ class Twin:
                 difference = float((a - b)[~same].abs().max())
                 worst = max(worst, difference if difference == difference else float("inf"))
         return worst / self.scale
+
+
+def in_every_place(model: nn.Module, weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Weights under a name for each place that holds them: tied ones under all of theirs, those of a shared module under one.
+
+    `functional_call` with ``tie_weights`` gives a module that is used twice its weights twice, and leaves the second in it.
+    """
+    names = {
+        id(value): name for name, value in reversed(list(model.named_parameters(remove_duplicate=False)))
+    }
+    state = {}
+    for path, module in model.named_modules():
+        for name, value in module.named_parameters(prefix=path, recurse=False):
+            if names[id(value)] in weights:
+                state[name] = weights[names[id(value)]]
+    return state
 
 
 @contextmanager
@@ -121,6 +139,17 @@ def _wide(value: Any) -> Any:
     if isinstance(value, torch.Tensor) and value.is_floating_point():
         return value.detach().to("cpu", torch.float64)
     return value.detach().cpu() if isinstance(value, torch.Tensor) else value
+
+
+def _casts(graph: LayerGraph) -> bool:
+    """Whether the forward pass itself goes to a shorter dtype: the traced calls are then run instead, all in float64."""
+    return any(
+        isinstance(value, torch.dtype)
+        and value.is_floating_point
+        and call.op in ("to", "_to_copy", "type_as")
+        for call in graph.calls
+        for value in (*call.args, *call.kwargs.values())
+    )
 
 
 def interpret(

@@ -117,9 +117,9 @@ def completeness(graph: LayerGraph, seeds: int = 4, pairs: list[Pair] | None = N
     results = []
     for seed in range(seeds):
         twin = Twin(graph, seed=seed, jitter=0.3)
-        if not twin.runs or twin.model is None:
+        if not twin.runs:
             raise SymmetryError(
-                "completeness runs the model, and this one cannot be run (meta device, or a saved program)"
+                "completeness runs the model, and this one cannot be run: it is on the meta device"
             )
         results.append(_measured(graph, twin, pairs, seed))
     best = min(results, key=lambda r: (r.null_space, -r.gap))

@@ -1,7 +1,7 @@
 """How one group element moves one parameter. A pair is a list of moves; each is pure, differentiable and keeps dtype and device.
 
 An element of a pair is a mapping: ``matrix`` (n, n), ``log_scale`` (n,), ``sign`` (n,) of +1 and -1, ``turns`` (n,) of whole
-numbers, ``permutation`` (n,) of indices, ``shift`` (k,); what the pair has no use for is missing.
+numbers, ``angle`` (n,), ``permutation`` (n,) of indices, ``shift`` (k,); what the pair has no use for is missing.
 """
 
 from __future__ import annotations
@@ -40,6 +40,9 @@ class MatrixMove:
     ----------
     places:
         (n, copies): where along the axes the n units stand; each copy carries the same g.
+    gain, power:
+        A parameter gamma that stays in place: with power 1 the axis reads gamma n, so V -> V gamma g^{-1} gamma^{-1}; with power
+        -1 it is added to it, beta -> gamma g gamma^{-1} beta.
     """
 
     key: str
@@ -47,6 +50,8 @@ class MatrixMove:
     places: np.ndarray
     dual: bool
     orthogonal: bool = False
+    gain: str | None = None
+    power: int = 1
 
     def act(self, element: Element, weights: Weights) -> dict[str, torch.Tensor]:
         """The moved parameter."""
@@ -57,10 +62,16 @@ class MatrixMove:
         block = rows[places]  # (n, copies, rest)
         n = len(block)
         flat = block.reshape(n, -1)
+        gain = None
+        if self.gain is not None:
+            gain = weights[self.gain].to(weight)[places[:, 0]][:, None] ** self.power
+            flat = flat * gain
         if not self.dual or self.orthogonal:
             moved = g @ flat
         else:
             moved = torch.linalg.solve(g.mT, flat)
+        if gain is not None:
+            moved = moved / gain
         return {self.key: back(rows.index_put((places,), moved.reshape(block.shape)))}
 
 
@@ -118,6 +129,32 @@ class PermutationMove:
 
 
 @dataclass(frozen=True)
+class TurnMove:
+    """Rows p and q of W turn by angle[i]: (cos p - sin q, sin p + cos q), for each plane i and each of its copies.
+
+    Attributes
+    ----------
+    first, second:
+        (n, copies): places of the first and second rows of each plane.
+    """
+
+    key: str
+    axes: tuple[int, ...]
+    first: np.ndarray
+    second: np.ndarray
+
+    def act(self, element: Element, weights: Weights) -> dict[str, torch.Tensor]:
+        """The moved parameter."""
+        weight = weights[self.key]
+        rows, back = front(weight, self.axes)
+        first, second = (torch.from_numpy(p).to(weight.device) for p in (self.first, self.second))
+        angle = element["angle"].to(weight)[:, None, None]
+        p, q = rows[first], rows[second]
+        turned = rows.index_put((first,), angle.cos() * p - angle.sin() * q)
+        return {self.key: back(turned.index_put((second,), angle.sin() * p + angle.cos() * q))}
+
+
+@dataclass(frozen=True)
 class Image:
     """A shift that goes through weights: the weights of a node, applied to shifts.
 
@@ -126,7 +163,7 @@ class Image:
     weights:
         What computes them from the parameters.
     form:
-        ``linear rows`` (W t), ``linear columns`` (t W) or ``convolution rows`` (sum of the kernel, times t).
+        ``linear rows`` (W t), ``linear columns`` (t W) or ``convolution rows`` (sum of the kernel, times t, group by group).
     sources, targets:
         Indices into the vector of shifts.
     responses:
@@ -199,7 +236,9 @@ def _applied(form: str, weights: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         return weights @ t
     if form == "linear columns":
         return t @ weights
-    return weights.flatten(2).sum(-1) @ t
+    kernel = weights.flatten(2).sum(-1)
+    groups = t.view(-1, kernel.shape[1])  # each output channel reads the inputs of its group
+    return (kernel * groups.repeat_interleave(len(kernel) // len(groups), 0)).sum(1)
 
 
 @dataclass(frozen=True)
@@ -270,4 +309,4 @@ class NormalMove:
         return moved
 
 
-Move = MatrixMove | ScaleMove | SignMove | PermutationMove | ShiftMove | OnesMove | NormalMove
+Move = MatrixMove | ScaleMove | SignMove | PermutationMove | TurnMove | ShiftMove | OnesMove | NormalMove

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,14 +22,16 @@ from symdiscover.network.moves import (
     PermutationMove,
     ScaleMove,
     SignMove,
+    TurnMove,
     Weights,
 )
 from symdiscover.network.normals import normal_pairs
 from symdiscover.network.pair_proofs import NO_ROUTE, Route, proofs_of, routes
 from symdiscover.network.rules import Pass
+from symdiscover.network.rules.rotary import rotations
 from symdiscover.network.solution import Block, Bundles, Family, Flip, Generator, Solution, solve
 from symdiscover.network.trace import LayerGraph
-from symdiscover.network.value import axes, core
+from symdiscover.network.value import Fold, axes, core
 from symdiscover.symmetry import Status
 
 Grade = Literal["global", "on-batch", "approximate"]
@@ -38,17 +41,19 @@ Grade = Literal["global", "on-batch", "approximate"]
 class Part:
     """One of the groups that make up a pair's group, by the name of its coordinate in an element."""
 
-    name: Literal["matrix", "log_scale", "sign", "turns", "permutation", "shift"]
+    name: Literal["matrix", "log_scale", "sign", "turns", "angle", "permutation", "shift"]
     size: int
     orthogonal: bool = False
+    ones: bool = False
 
     @property
     def dimension(self) -> int:
         """Of its continuous part."""
         n = self.size
         if self.name == "matrix":
+            n -= self.ones
             return n * (n - 1) // 2 if self.orthogonal else n * n
-        return n if self.name in ("log_scale", "shift") else 0
+        return n if self.name in ("log_scale", "shift", "angle") else 0
 
 
 @dataclass(frozen=True)
@@ -159,9 +164,20 @@ def _exponential(part: Part, xi: torch.Tensor) -> torch.Tensor:
         return xi
     if not part.orthogonal:
         return torch.matrix_exp(xi.reshape(n, n))
-    rows, columns = torch.triu_indices(n, n, 1, device=xi.device)
-    skew = torch.zeros(n, n, dtype=xi.dtype, device=xi.device).index_put((rows, columns), xi)
-    return torch.matrix_exp(skew - skew.mT)
+    m = n - part.ones
+    rows, columns = torch.triu_indices(m, m, 1, device=xi.device)
+    skew = torch.zeros(m, m, dtype=xi.dtype, device=xi.device).index_put((rows, columns), xi)
+    rotation = torch.matrix_exp(skew - skew.mT)
+    return _beside_ones(rotation) if part.ones else rotation
+
+
+def _beside_ones(rotation: torch.Tensor) -> torch.Tensor:
+    """A rotation of what is orthogonal to (1, ..., 1): H diag(1, Q) H, H the reflection that swaps it and e_1."""
+    n = len(rotation) + 1
+    v = torch.full((n,), -1 / math.sqrt(n), dtype=rotation.dtype, device=rotation.device)
+    v = v + torch.nn.functional.one_hot(torch.tensor(0), n).to(v)
+    mirror = torch.eye(n, dtype=v.dtype, device=v.device) - 2 * torch.outer(v, v) / (v @ v)
+    return mirror @ torch.block_diag(torch.ones(1, 1).to(v), rotation) @ mirror
 
 
 def _component(part: Part, value: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
@@ -173,7 +189,10 @@ def _component(part: Part, value: torch.Tensor, generator: torch.Generator | Non
     if part.name == "turns":
         return torch.randint(-1, 2, (n,), generator=generator).to(value)
     if part.name == "matrix" and bool(torch.randint(2, (), generator=generator)):
-        return torch.cat([-value[:1], value[1:]])
+        flip = torch.ones(n - part.ones, dtype=value.dtype)
+        flip[:1] = -1
+        mirror = torch.diag(flip)
+        return (_beside_ones(mirror) if part.ones else mirror) @ value
     return value
 
 
@@ -203,6 +222,8 @@ def find_pairs(graph: LayerGraph, check: bool = True) -> list[Pair]:
     """
     found = analyse(graph)
     pairs = found.pairs
+    if graph.path_only:  # another input may take another branch
+        pairs = [replace(pair, grade="on-batch") for pair in pairs]
     if check:
         from symdiscover.network.check import checked
 
@@ -224,8 +245,17 @@ def analyse(graph: LayerGraph) -> Analysis:
     """Run the rules, solve the equations and read off the pairs."""
     run = Pass(graph).run()
     solution = solve(run.spaces)
-    builder = _Builder(run, solution)
-    return Analysis(run, solution, builder.pairs())
+    pairs = _Builder(run, solution).pairs()
+    folded = Pass(graph, folding=True, rotations=rotations(run)).run()
+    if folded.folds or folded.planes:
+        pairs += _Builder(folded, solve(folded.spaces)).folded()
+    return Analysis(run, solution, _in_order(run, pairs))
+
+
+def _in_order(run: Pass, pairs: Sequence[Pair]) -> list[Pair]:
+    """By the first parameter that moves, in the order in which parameters enter the pass."""
+    order = {key: k for k, key in enumerate(run.weights)}
+    return sorted(pairs, key=lambda p: min((order[key] for key in p.parameters), default=0))
 
 
 def _add_spaces(graph: LayerGraph, pairs: Sequence[Pair]) -> None:
@@ -307,7 +337,7 @@ class _Builder:
                     self.by_block[int(b)].append(factor)
 
     def pairs(self) -> list[Pair]:
-        """All pairs, in the order in which their first parameter enters the pass."""
+        """All pairs of a pass in which gains move."""
         found: list[Pair] = []
         routes = self.routes()
         for b, block in enumerate(self.solution.blocks):
@@ -318,8 +348,73 @@ class _Builder:
         for bundles in self.solution.bundles:
             found += self.of_bundles(bundles)
         found += normal_pairs(self.run)
-        order = {key: k for k, key in enumerate(self.run.weights)}
-        return sorted(found, key=lambda p: min((order[key] for key in p.parameters), default=0))
+        return found
+
+    def of_planes(self) -> list[Pair]:
+        """Planes of queries and keys that turn together under rotary position embeddings."""
+        planes = [p for k in self.run.planes for p in _plane_roots(self.solution, k)]
+        pairs = []
+        where: dict[tuple[int, ...], list[tuple[int, int]]] = defaultdict(list)
+        for plane in dict.fromkeys(planes):
+            if (self.block_of[list(plane)] >= 0).all():
+                holding = tuple(
+                    k for k, f in enumerate(self.factors) if np.isin(plane, np.abs(f.roots)).any()
+                )
+                where[holding].append(plane)
+        for holding, group in where.items():
+            n, first, second = len(group), *np.array(group).T
+            moves: list[Move] = []
+            for factor in (self.factors[k] for k in holding):
+                places = [_places(_ranks(np.abs(factor.roots).ravel(), side), n) for side in (first, second)]
+                if places[0] is None or places[1] is None or places[0].shape != places[1].shape:
+                    break
+                moves.append(TurnMove(factor.key, factor.axes, places[0], places[1]))
+            else:
+                names = [self.factors[k].name for k in holding]
+                note = "rotary position embeddings commute with turning these planes"
+                pairs.append(_pair(n, f"SO(2)^{n}", (Part("angle", n),), moves, names, [], note))
+        return pairs
+
+    def folded(self) -> list[Pair]:
+        """Pairs of a pass that folds gains: matrices that act on what is normalised, with the gain taken along by the readers."""
+        found = self.of_planes()
+        turned = {root for k in self.run.planes for plane in _plane_roots(self.solution, k) for root in plane}
+        folds = {(key, axis): fold for key, axis, fold in self.run.folds}
+        for b, block in enumerate(self.solution.blocks):
+            factors = self.by_block[b]
+            own = [f for f in factors if (f.key, f.axes[0]) in folds]
+            if own and len(block.roots) > 1 + block.ones and turned.isdisjoint(block.roots.tolist()):
+                found += [self._with_gains(p, own, folds, block) for p in self.of_block(block, factors)]
+        return found
+
+    def _with_gains(
+        self, pair: Pair, own: Sequence[_Factor], folds: dict[tuple[str, int], Fold], block: Block
+    ) -> Pair:
+        gains = {(f.key, f.axes): folds[f.key, f.axes[0]] for f in own}
+        moves: list[Move] = []
+        writers = list(pair.writers)
+        for move in pair.moves:
+            assert isinstance(move, MatrixMove)
+            fold = gains.get((move.key, move.axes))
+            if fold is None:
+                moves.append(move)
+                continue
+            moves.append(replace(move, gain=fold.gain))
+            offset = MatrixMove(
+                fold.offset or "", (0,), move.places, False, move.orthogonal, fold.gain, power=-1
+            )
+            if fold.offset is not None and f"{offset.key}:0" not in writers:
+                moves.append(offset)
+                writers.append(f"{offset.key}:0")
+        n = len(block.roots)
+        note = "a norm sees lengths alone; the readers take its gain along"
+        return replace(
+            pair,
+            moves=tuple(moves),
+            writers=tuple(writers),
+            note=note if block.orthogonal else pair.note,
+            size=n,
+        )
 
     def routes(self) -> dict[int, Route]:
         """What each block, and after them each family, passes on its way."""
@@ -363,8 +458,8 @@ class _Builder:
                     (writers if writes else readers).append(factor.name)
         if not writers or (len(moves) < 2 and not block.orthogonal):
             return []
-        part = Part("matrix", n, block.orthogonal)
-        name = f"O({n})" if block.orthogonal else f"GL({n})"
+        part = Part("matrix", n, block.orthogonal, block.ones)
+        name = f"O({n - block.ones})" if block.orthogonal else f"GL({n})"
         return [_pair(n, name, (part,), moves, writers, readers, "only linear operations meet it")]
 
     def of_family(self, family: Family, factors: Sequence[_Factor]) -> list[Pair]:
@@ -467,7 +562,8 @@ class _Builder:
                     (writers if sign > 0 else readers).append(view.name)
                 for flip in odd:
                     counts = view.mask & np.array(flip.turned)[view.column]
-                    moves.append(SignMove(view.factor.key, view.member, counts))
+                    if counts.any():
+                        moves.append(SignMove(view.factor.key, view.member, counts))
         parts = [Part("shift" if with_shift else "log_scale", n)]
         if with_shift:
             move = shift_move(self.run, self.solution, family, generator)
@@ -508,7 +604,7 @@ class _Builder:
             moves.append(move)
             takers = [f"{key}:{_last(self.run, key)}" for key, _ in move.leaves]
             (writers if flip.turns else readers).extend(takers)
-        if not writers or not (readers or flip.turns or flip.jumps):
+        if not moves:
             return []
         if flip.turns:
             note = "half periods of the activation, with a sign"
@@ -655,6 +751,18 @@ def _places(rank: np.ndarray, n: int) -> np.ndarray | None:
         return None
     order = where[np.lexsort((where, rank[where]))]
     return order.reshape(n, -1)
+
+
+def _ranks(roots: np.ndarray, members: np.ndarray) -> np.ndarray:
+    """The number of each root among the members, -1 for the others."""
+    order = np.argsort(members)
+    at = np.minimum(np.searchsorted(members[order], roots), len(members) - 1)
+    return np.where(members[order][at] == roots, order[at], -1)
+
+
+def _plane_roots(solution: Solution, planes: tuple[np.ndarray, np.ndarray]) -> list[tuple[int, int]]:
+    first, second = (np.abs(solution.signed(labels)).tolist() for labels in planes)
+    return list(zip(first, second, strict=True))
 
 
 def _single_axis(shape: tuple[int, ...], factor: int) -> int:

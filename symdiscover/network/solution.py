@@ -16,10 +16,14 @@ Vector = tuple[Fraction, ...]
 
 @dataclass(frozen=True)
 class Block:
-    """Units on which one matrix acts: GL(n), or O(n) where they meet themselves or a norm."""
+    """Units on which one matrix acts: GL(n), or O(n) where they meet themselves or a norm.
+
+    With `ones` the matrix keeps the vector of ones: their mean is taken.
+    """
 
     roots: Array
     orthogonal: bool
+    ones: bool = False
 
 
 @dataclass(frozen=True)
@@ -131,6 +135,7 @@ class _Solver:
                 self.nonlinear[root[np.abs(labels)]] = True
         self.orthogonal = self._flag(labels for labels, _ in spaces.orthogonal)
         self.orthogonal[root[dual]] = True
+        self.ones = self._flag(spaces.ones)
         self.immovable = self._flag(labels for labels, _ in spaces.immovable)
         self.colour, self.coarse = self._colours()
         self.offset = spaces.units + 1
@@ -183,7 +188,8 @@ class _Solver:
         free = self._free_roots()
         order = free[np.lexsort((free, self.colour[free]))]
         return tuple(
-            Block(block, bool(self.orthogonal[block].any())) for block in chunks(order, self.colour[order])
+            Block(block, bool(self.orthogonal[block].any()), bool(self.ones[block].any()))
+            for block in chunks(order, self.colour[order])
         )
 
     def _free_roots(self) -> Array:

@@ -89,6 +89,7 @@ class Spaces:
     events: list[tuple[Array, Array]] = field(default_factory=list)
     read: list[Array] = field(default_factory=list)
     written: list[Array] = field(default_factory=list)
+    ones: list[Array] = field(default_factory=list)
     alone: list[Array] = field(default_factory=list)
     places: set[int] = field(default_factory=set)
     place_count: int = 0

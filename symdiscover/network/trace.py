@@ -192,18 +192,18 @@ def trace(model: Model, *args: Any, **kwargs: Any) -> LayerGraph:
         raise SymmetryError(f"an nn.Module or an exported program is traced, not {type(model).__name__}")
     model = unwrapped(model)
     held = None
-    if any(is_lazy(tensor) for tensor in (*model.parameters(), *model.buffers())):
-        model = held = _materialised(model, args, kwargs)
+    if is_lazy_model(model):
+        model = held = materialised(model, args, kwargs)
     graph = _read(_exported(model, args, kwargs), model, args, kwargs)
     graph._held = held
     return graph
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
-    """The model inside `torch.compile` and `DistributedDataParallel`."""
+    """The model inside `torch.compile`, `DataParallel` and `DistributedDataParallel`."""
     while True:
         inner = getattr(model, "_orig_mod", None)
-        if inner is None and isinstance(model, nn.parallel.DistributedDataParallel):
+        if inner is None and isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
             inner = model.module
         if not isinstance(inner, nn.Module):
             return model
@@ -228,14 +228,19 @@ def evaluation(model: nn.Module) -> Iterator[None]:
             torch.cuda.set_rng_state_all(cuda)
 
 
-def _materialised(model: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> nn.Module:
+def is_lazy_model(model: nn.Module) -> bool:
+    """Whether some layers have no shapes yet."""
+    return any(is_lazy(tensor) for tensor in (*model.parameters(), *model.buffers()))
+
+
+def materialised(model: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> nn.Module:
     """A copy whose lazy layers have their shapes, from one run on the example."""
     twin = copy.deepcopy(model)
     try:
         with evaluation(twin), torch.no_grad():
             twin(*args, **kwargs)
     except Exception as error:
-        raise _refusal(
+        raise refusal(
             "model",
             f"its lazy layers could not be given shapes ({_reason(error)})",
             "an example input that it accepts",
@@ -252,7 +257,7 @@ def _exported(
             program = torch.export.export(model, tuple(args), dict(kwargs), strict=False)
             return program.run_decompositions({})
     except Exception as error:  # a tracer raises whatever it likes
-        raise _refusal(
+        raise refusal(
             "model",
             f"its forward pass could not be traced ({_reason(error)})",
             "a forward pass without branches on the values of tensors, called with inputs as in training",
@@ -286,7 +291,8 @@ def _reason(error: Exception) -> str:
     return text if len(text) <= 200 else text[:197] + "..."
 
 
-def _refusal(node: str, reason: str, remedy: str) -> NotAdmissible:
+def refusal(node: str, reason: str, remedy: str) -> NotAdmissible:
+    """The error that says where, why and what would help."""
     return NotAdmissible(
         f"{node}: {reason}; what would help: {remedy}", node=node, reason=reason, remedy=remedy
     )
@@ -298,28 +304,46 @@ def _read(
     args: Sequence[Any],
     kwargs: Mapping[str, Any],
 ) -> LayerGraph:
-    graph = LayerGraph()
-    graph.example = (tuple(args), dict(kwargs))
-    graph._model = None if model is None else weakref.ref(model)
-    graph._program = program if model is None else None
-    _add_leaves(graph, program, model)
+    calls = []
     for node in program.graph.nodes:
         if node.op in ("call_function", "output"):
-            call = _call(node)
-            graph.calls.append(call)
-            graph.add_node(
-                call.name, kind="op", op=call.op, module=call.module, shape=call.shape, label=call.op
-            )
-            for ref in refs(call):
-                graph.add_edge(ref, call.name, kind="data")
+            calls.append(_call(node))
         elif node.op != "placeholder":
-            raise _refusal(
+            raise refusal(
                 node.name, f"a {node.op} in the traced program is not understood", "plain operations"
             )
+    graph = finished(model, _leaves(program, model), calls, args, kwargs)
+    graph._program = program if model is None else None
     return graph
 
 
-def _add_leaves(graph: LayerGraph, program: torch.export.ExportedProgram, model: nn.Module | None) -> None:
+def finished(
+    model: nn.Module | None,
+    leaves: Sequence[Leaf],
+    calls: Sequence[Call],
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    path_only: bool = False,
+) -> LayerGraph:
+    """The graph of leaves and calls."""
+    graph = LayerGraph()
+    graph.example, graph.path_only = (tuple(args), dict(kwargs)), path_only
+    graph._model = None if model is None else weakref.ref(model)
+    graph.leaves, graph.calls = list(leaves), list(calls)
+    for leaf in leaves:
+        kind = "param" if leaf.kind == "parameter" else leaf.kind
+        graph.add_node(
+            leaf.name, kind=kind, key=leaf.key, shape=leaf.shape, trainable=leaf.trainable, label=leaf.key
+        )
+    for call in calls:
+        graph.add_node(call.name, kind="op", op=call.op, module=call.module, shape=call.shape, label=call.op)
+        for ref in refs(call):
+            graph.add_edge(ref, call.name, kind="data")
+    return graph
+
+
+def _leaves(program: torch.export.ExportedProgram, model: nn.Module | None) -> list[Leaf]:
+    leaves = []
     kinds = {"PARAMETER": "parameter", "BUFFER": "buffer", "USER_INPUT": "input"}
     values = {node.name: node.meta.get("val") for node in program.graph.nodes if node.op == "placeholder"}
     named = (
@@ -327,7 +351,7 @@ def _add_leaves(graph: LayerGraph, program: torch.export.ExportedProgram, model:
         if model is not None
         else {k: v for k, v in program.state_dict.items() if isinstance(v, nn.Parameter)}
     )
-    shared = _shared(named)
+    shared = shared_memory(named)
     canonical: dict[int, str] = {}
     for spec in program.graph_signature.input_specs:
         name, key = getattr(spec.arg, "name", ""), spec.target or ""
@@ -345,14 +369,11 @@ def _add_leaves(graph: LayerGraph, program: torch.export.ExportedProgram, model:
             trainable=kind == "parameter" and key in named and named[key].requires_grad,
             tied=tied, overlaps=shared.get(key, ()),
         )  # fmt: skip
-        graph.leaves.append(leaf)
-        graph.add_node(
-            name, kind="param" if kind == "parameter" else kind, key=leaf.key, shape=shape, trainable=leaf.trainable,
-            label=leaf.key,
-        )  # fmt: skip
+        leaves.append(leaf)
+    return leaves
 
 
-def _shared(named: Mapping[str, torch.Tensor]) -> dict[str, tuple[str, ...]]:
+def shared_memory(named: Mapping[str, torch.Tensor]) -> dict[str, tuple[str, ...]]:
     """Parameters that are different tensors over the same memory."""
     spans: dict[object, list[tuple[str, int, int, int]]] = {}
     for name, value in named.items():

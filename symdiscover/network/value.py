@@ -17,6 +17,20 @@ Labels = torch.Tensor
 
 
 @dataclass(frozen=True)
+class Fold:
+    """A value gain * n + offset whose units are those of n: matrices act on n, and readers take the gain along.
+
+    Attributes
+    ----------
+    gain, offset:
+        Names of parameters; no offset is None.
+    """
+
+    gain: str
+    offset: str | None = None
+
+
+@dataclass(frozen=True)
 class Value:
     """Labels of a tensor's entries.
 
@@ -33,6 +47,12 @@ class Value:
         int8 tensor of that shape; along axes of stride 0 the fixed data in the value is constant.
     weights_only:
         Whether it is computed from parameters alone.
+    leaf:
+        The name of the parameter that it is, entry by entry; "" for every other value.
+    folded:
+        See `Fold`; only in a pass that folds gains.
+    zero:
+        Whether every entry is 0: every element leaves it as it is.
     """
 
     shape: tuple[int, ...]
@@ -40,6 +60,9 @@ class Value:
     shift: Labels | None = None
     vary: Labels = field(default_factory=lambda: torch.zeros((), dtype=torch.int8))
     weights_only: bool = False
+    leaf: str = ""
+    folded: Fold | None = None
+    zero: bool = False
 
     @property
     def plain(self) -> bool:
@@ -61,7 +84,7 @@ class Value:
     def _at(self, factors: list[Labels], shift: Labels | None, vary: Labels) -> Value:
         kept = tuple(tidy(f) for f in factors if bool(f.any()))
         shift = None if shift is None or not bool(shift.any()) else tidy(shift)
-        return replace(self, shape=tuple(vary.shape), factors=kept, shift=shift, vary=vary)
+        return replace(self, shape=tuple(vary.shape), factors=kept, shift=shift, vary=vary, leaf="")
 
     def uniform(self, axis: int) -> bool:
         """Whether fixed data in it is constant along an axis."""

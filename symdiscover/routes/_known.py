@@ -55,6 +55,11 @@ def moves_level_sets(found: Sequence[Symmetry]) -> bool:
     return any(_is_transitive(symmetry) for symmetry in found if symmetry.group.basis)
 
 
+def moves_all_level_sets(found: Sequence[Symmetry]) -> bool:
+    """The same of a group that acts everywhere, or off a null set: what acts in one basin leaves the others."""
+    return moves_level_sets([s for s in found if all(isinstance(c, sp.Ne) for c in s.chart.conditions)])
+
+
 def _is_transitive(symmetry: Symmetry) -> bool:
     n = symmetry.loss.dimension
     if symmetry.dimension < n - 1:

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
+from symdiscover.errors import OutsideDomain
 from symdiscover.exact_linear import Field, Span, Vector, kernel
+from symdiscover.floats import Array, compiled
 from symdiscover.loss import Loss
 from symdiscover.normal_form import NormalForm, TooLarge
 from symdiscover.routes import NoSymmetry
@@ -20,6 +22,9 @@ DENOMINATORS = 2
 
 #: Smaller than this relative to the largest, a singular value may be rounding and is decided exactly.
 RANK = 1e-8
+
+#: Random points for each function.
+SAMPLES = 4
 
 #: One row of the linear system: column -> {powers of the constants: rational}.
 Row = Mapping[int, Mapping[tuple[int, ...], Any]]
@@ -44,6 +49,8 @@ def linear_relations(functions: Sequence[sp.Expr], loss: Loss) -> list[list[sp.E
     >>> linear_relations([x, y, x - 2*y], loss)
     [[1, -2, -1]]
     """
+    if _independent(functions, loss):
+        return []
     form, numerators = _normal_form(functions)
     free = [i for i, part in enumerate(form.parts) if not part.free_symbols & set(loss.variables)]
     rows: dict[tuple[int, ...], dict[int, dict[tuple[int, ...], Any]]] = {}
@@ -53,6 +60,27 @@ def linear_relations(functions: Sequence[sp.Expr], loss: Loss) -> list[list[sp.E
             constant = tuple(powers[i] for i in free)
             rows.setdefault(monomial, {}).setdefault(column, {})[constant] = coefficient
     return _kernel([rows[key] for key in sorted(rows)], len(functions), [form.parts[i] for i in free])
+
+
+def _independent(functions: Sequence[sp.Expr], loss: Loss) -> bool:
+    """Whether functions that are not all rational are far from any relation at random points, in floating point.
+
+    A relation holds at every point; for rational functions the exact computation is cheap, and says more.
+    """
+    symbols = (*loss.variables, *loss.constants)
+    if all(f.is_rational_function(*symbols) for f in functions):
+        return False
+    rng = np.random.default_rng(0)
+    points = rng.uniform(0.2, 2.0, (len(symbols), SAMPLES * len(functions)))
+    points[loss.dimension :] = points[
+        loss.dimension :, :1
+    ]  # relations may hold with coefficients of the constants
+    points[: loss.dimension] *= rng.choice([-1.0, 1.0], points[: loss.dimension].shape)
+    try:
+        columns = compiled(functions, symbols)(points.T)
+    except OutsideDomain:
+        return False
+    return _is_full_rank(columns[np.isfinite(columns).all(axis=1)])
 
 
 def _normal_form(functions: Sequence[sp.Expr]) -> tuple[NormalForm, list[Any]]:
@@ -108,9 +136,15 @@ def _has_full_rank(rows: Sequence[Row], size: int, values: Sequence[float]) -> b
             matrix[i, column] = sum(
                 float(c) * math.prod(v**n for v, n in zip(values, p, strict=True)) for p, c in entry.items()
             )
-        matrix[i] /= max(np.linalg.norm(matrix[i]), 1e-300)
-    matrix /= np.maximum(np.linalg.norm(matrix, axis=0), 1e-300)
-    if len(rows) < size or not np.isfinite(matrix).all():
+    return _is_full_rank(matrix)
+
+
+def _is_full_rank(matrix: Array) -> bool:
+    """Whether the columns are independent, rows and columns scaled to length one."""
+    with np.errstate(all="ignore"):
+        matrix = matrix / np.maximum(np.linalg.norm(matrix, axis=1, keepdims=True), 1e-300)
+        matrix = matrix / np.maximum(np.linalg.norm(matrix, axis=0), 1e-300)
+    if len(matrix) < matrix.shape[1] or not np.isfinite(matrix).all():
         return False
     singular = np.linalg.svd(matrix, compute_uv=False)
     return bool(singular[-1] > RANK * singular[0])

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import numpy as np
 import sympy as sp
 
-from symdiscover.errors import OutsideDomain
-from symdiscover.graph import Graph
+from symdiscover.errors import OutsideDomain, SymmetryError
+from symdiscover.floats import evaluate_floats
+from symdiscover.graph import Graph, coefficients
 from symdiscover.group import Translation
 from symdiscover.identity import expanded_terms
 from symdiscover.loss import Loss
@@ -30,6 +32,8 @@ lifts = False
 SECONDS = 4.0
 #: Half widths of the boxes that are tried, the longest polynomial that is looked at, and the most variables.
 WIDTHS, TERMS, VARIABLES = (2, 1, sp.Rational(1, 2), sp.Rational(1, 10)), 300, 6
+#: Nodes on each side of a box at which the leading coefficient must have the sign, by the number of its sides.
+NODES = {1: 17, 2: 9, 3: 5}
 
 
 def find(loss: Loss, found: tuple[Symmetry, ...] = ()) -> list[Symmetry]:
@@ -71,29 +75,40 @@ def _graphs(loss: Loss) -> Iterator[Graph]:
     rounded = [sp.Rational(round(2 * float(x)), 2) if abs(x) < 1e6 else sp.Integer(0) for x in middle]
     for composition in compositions(loss, lambda inner: expanded_terms(inner) <= TERMS):
         for k, z in enumerate(loss.variables):
-            if not composition.inner.is_polynomial(z) or sp.Poly(composition.inner, z).degree() not in (1, 2):
+            try:
+                quadratic, linear, _ = coefficients(composition.inner, z)
+            except SymmetryError:  # of another degree
                 continue
-            outer = composition.at(loss.variables[0])
+            outer, others = composition.at(loss.variables[0]), [x for x in loss.variables if x != z]
             for width in WIDTHS:
                 centre = [c for i, c in enumerate(rounded) if i != k]
                 lows, highs = tuple(c - width for c in centre), tuple(c + width for c in centre)
-                for sign in (1, -1):
-                    inner = sp.expand(sign * composition.inner) if sign < 0 else composition.inner
-                    written = outer.xreplace({loss.variables[0]: sign * loss.variables[0]})
-                    bare = Graph(inner, written, sp.Integer(k), sp.Integer(1), lows, highs, -sp.oo)
-                    if (level := _level(loss, bare)) is not None:
-                        yield Graph(inner, written, sp.Integer(k), sp.Integer(1), lows, highs, level)
+                sign = _sign(
+                    quadratic or linear, dict(zip(others, zip(lows, highs, strict=True), strict=True))
+                )
+                if not sign:
+                    continue
+                inner = sp.expand(sign * composition.inner) if sign < 0 else composition.inner
+                written = outer.xreplace({loss.variables[0]: sign * loss.variables[0]})
+                bare = Graph(inner, written, sp.Integer(k), sp.Integer(1), lows, highs, -sp.oo)
+                if (level := _level(loss, bare)) is not None:
+                    yield replace(bare, level=level)
+
+
+def _sign(leading: sp.Expr, box: Mapping[sp.Symbol, tuple[sp.Expr, sp.Expr]]) -> int:
+    """The sign of the leading coefficient at the nodes of a grid, 0 where it has none or changes."""
+    sides = [np.linspace(float(low), float(high), NODES.get(len(box), 3)) for low, high in box.values()]
+    values = evaluate_floats(leading, dict(zip(box, np.meshgrid(*sides), strict=True)))
+    return 1 if (values > 0).all() else -1 if (values < 0).all() else 0
 
 
 def _level(loss: Loss, graph: Graph) -> sp.Expr | None:
     """A short number above the ridge c - b^2 / 4a on the box; minus infinity for degree one."""
-    a, b, _ = graph.coefficients(loss)
-    others = [x for i, x in enumerate(loss.variables) if i != int(graph.solved)]
-    box = {y: (float(low), float(high)) for y, low, high in zip(others, graph.lows, graph.highs, strict=True)}
-    if not graph.bounds(b if a == 0 else a, box)[1] > 0:
-        return None
+    a, _, _ = graph.coefficients(loss)
     if a == 0:
         return -sp.oo
+    others = [x for i, x in enumerate(loss.variables) if i != int(graph.solved)]
+    box = {y: (float(low), float(high)) for y, low, high in zip(others, graph.lows, graph.highs, strict=True)}
     _, highest = graph.bounds(graph.ridge(loss), box)
     if not math.isfinite(highest):
         return None

@@ -17,7 +17,7 @@ from symdiscover.flow_claim import regular_points
 from symdiscover.group import Group
 from symdiscover.loss import Loss
 from symdiscover.routes import NoSymmetry
-from symdiscover.routes._known import LEVEL_SETS, moves_level_sets
+from symdiscover.routes._known import LEVEL_SETS, moves_all_level_sets
 from symdiscover.symmetry import Chart, Symmetry
 
 order = 90
@@ -29,7 +29,7 @@ STEPS, ACCURACY = 300, 0.5
 
 
 def find(loss: Loss, found: tuple[Symmetry, ...] = ()) -> list[Symmetry]:
-    """One flow, unless a group in `found` moves each point anywhere on its level set already.
+    """One flow, unless a group in `found` moves each point anywhere on its level set already, wherever the point is.
 
     Examples
     --------
@@ -47,7 +47,7 @@ def find(loss: Loss, found: tuple[Symmetry, ...] = ()) -> list[Symmetry]:
         raise NoSymmetry(f"more than {VARIABLES} variables")
     if not loss.expression.free_symbols & set(loss.variables):
         raise NoSymmetry("a constant loss")
-    if moves_level_sets(found):
+    if moves_all_level_sets(found):
         raise NoSymmetry(LEVEL_SETS)
     flow = _numerical(loss)
     points = regular_points(flow, n)

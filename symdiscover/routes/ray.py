@@ -59,11 +59,9 @@ def find(loss: Loss, found: tuple[Symmetry, ...] = ()) -> list[Symmetry]:
     deadline = time.monotonic() + SECONDS
     try:
         centres = minimisers(loss)
-        for star in _stars(loss, centres):
+        for star in _stars(loss, centres, deadline):
             if star.holds(loss, min(REGION_SECONDS, deadline - time.monotonic())):
                 return [claim(loss, star)]
-            if time.monotonic() > deadline:
-                break
     except OutsideDomain as unknown:
         raise NoSymmetry(f"no intervals for this loss: {unknown}") from None
     raise NoSymmetry("no region was found in which the loss grows along all rays from a point")
@@ -84,16 +82,16 @@ def _reflection() -> Group:
     return Group("Z2", 1, (), (sp.ImmutableMatrix([[-1]]),), compact=True, element="matrix")
 
 
-def _stars(loss: Loss, centres: Sequence[Array]) -> Iterator[Star]:
-    """Regions around the minimisers to try, the widest first; those that hold the centre before those that do not."""
+def _stars(loss: Loss, centres: Sequence[Array], deadline: float) -> Iterator[Star]:
+    """Regions around the minimisers to try in time, the widest first; those that hold the centre before those that do not."""
     for point in centres:
         exact = nearby_numbers(point.tolist(), 1e-4 * (1 + float(np.abs(point).max())))
         for centre in exact:
             if _is_flat(loss, centre):
-                yield from _around(loss, centre, (0.0,))
+                yield from _around(loss, centre, (0.0,), deadline)
         power = 5 - max(0, math.ceil(math.log10(float(np.abs(point).max()) + 1e-9)))
         rounded = tuple(sp.Rational(round(float(x) * 10**power), 10**power) for x in point)
-        yield from _around(loss, exact[0] if exact else rounded, INNER)
+        yield from _around(loss, exact[0] if exact else rounded, INNER, deadline)
 
 
 def _is_flat(loss: Loss, centre: tuple[sp.Expr, ...]) -> bool:
@@ -107,11 +105,15 @@ def _is_flat(loss: Loss, centre: tuple[sp.Expr, ...]) -> bool:
     return True
 
 
-def _around(loss: Loss, centre: tuple[sp.Expr, ...], inner: Sequence[float]) -> Iterator[Star]:
+def _around(
+    loss: Loss, centre: tuple[sp.Expr, ...], inner: Sequence[float], deadline: float
+) -> Iterator[Star]:
     at = np.array([float(c) for c in centre])
     frame = _frame(loss, at)
     reach = _reach(loss, at, frame)
     for ratio, shrink in itertools.product(inner, SHRINKS):
+        if time.monotonic() > deadline:
+            return
         far = _two_digits(0.95 * shrink * reach)
         near = _two_digits(ratio * float(far)) if ratio else sp.Integer(0)
         if far > near and (star := _with_levels(loss, centre, frame, near, far)) is not None:

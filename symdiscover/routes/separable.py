@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import itertools
 import math
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+import mpmath
 import numpy as np
 import sympy as sp
 
@@ -21,10 +23,12 @@ from symdiscover.floats import evaluate_floats
 from symdiscover.group import SO, Group, O
 from symdiscover.identity import EXPANDED_TERMS, expanded_terms
 from symdiscover.loss import Loss
+from symdiscover.rounding import evaluate_digits
 from symdiscover.routes import NoSymmetry
 from symdiscover.routes._centres import linear_forms
 from symdiscover.routes._minima import nearby_numbers
 from symdiscover.routes._outer import Composition, compositions
+from symdiscover.slopes import slope
 from symdiscover.symmetry import Kind, Symmetry, coordinate_symbols, unused
 
 order = 60
@@ -35,6 +39,10 @@ NEAR, REACH = 12.0, 600.0
 #: Beyond it nothing rises any more.
 HEIGHT = 1e12
 _GRID = np.concatenate([np.linspace(0, 12, 2401), np.geomspace(12.005, REACH, 4000)])
+#: Seconds after which no further centre is looked at.
+SECONDS = 8.0
+#: Digits in which slopes at centres are told from 0.
+DIGITS = 60
 #: Frames that are tried beside the identity, and candidates for the inverse of a part.
 FRAMES, CANDIDATES = 6, 24
 
@@ -67,15 +75,16 @@ def find(loss: Loss, found: tuple[Symmetry, ...] = ()) -> list[Symmetry]:
         raise NoSymmetry("a loss of one variable: see the route ray")
     if any(s.group.dimension >= n - 1 for s in found):
         raise NoSymmetry("what was found already moves each point anywhere on its level set")
+    deadline = time.monotonic() + SECONDS
     reason = "no sum and no product of functions of one variable each, nor of a linear form each"
     for frame in _frames(loss):
         for parts, outer in _separations(loss, frame):
-            basins = [_basin(part, x, loss) for part, x in zip(parts, loss.variables, strict=True)]
-            if None in basins:
+            basins = _basins(loss, parts, deadline)
+            if basins is None:
                 reason = "separable, but a part has no basin whose centre is a short number"
                 continue
             try:
-                return [_claim(loss, frame, [b for b in basins if b is not None], outer)]
+                return [_claim(loss, frame, basins, outer)]
             except (SymmetryError, OutsideDomain) as refused:
                 reason = f"separable, but {refused}"
     raise NoSymmetry(reason)
@@ -175,15 +184,27 @@ def _factors(e: sp.Expr, composition: Composition, loss: Loss) -> tuple[list[sp.
     return [-sp.log(f) for f in signed], outer
 
 
-def _basin(part: sp.Expr, x: sp.Symbol, loss: Loss) -> Basin | None:
+def _basins(loss: Loss, parts: Sequence[sp.Expr], deadline: float) -> list[Basin] | None:
+    """A basin of every part; None where one has none that is found in time."""
+    basins = []
+    for part, x in zip(parts, loss.variables, strict=True):
+        if (basin := _basin(part, x, deadline)) is None:
+            return None
+        basins.append(basin)
+    return basins
+
+
+def _basin(part: sp.Expr, x: sp.Symbol, deadline: float) -> Basin | None:
     """The lowest basin of a function of one variable, its centre an exact number."""
     if part.free_symbols != {x}:
         return _power_basin(part, x)
     for centre in _centres(part, x):
+        if time.monotonic() > deadline:
+            return None
         t = sp.Symbol("t", positive=True)
         ground = part.xreplace({x: centre})
         sides = [part.xreplace({x: centre + sign * t}) - ground for sign in (1, -1)]
-        if not all(starts_at_zero(side, t) for side in sides):
+        if not all(starts_at_zero(side, t) and not _falls_at_once(side, t) for side in sides):
             continue
         if all(rises(side, t, sp.oo, 1.0) for side in sides) and _unbounded(sides, t):
             return Basin(part, centre, -sp.oo, sp.oo, _inverse(sides, t, x, (sp.oo, sp.oo)), math.inf)
@@ -199,6 +220,22 @@ def _basin(part: sp.Expr, x: sp.Symbol, loss: Loss) -> Basin | None:
                 inverse = _inverse(sides, t, x, (right, left))
                 return Basin(part, centre, centre - left, centre + right, inverse, barrier)
     return None
+
+
+def _falls_at_once(side: sp.Expr, t: sp.Symbol) -> bool:
+    """Whether a function of the distance has a negative slope at 0, as beside a centre that is none to the last digit."""
+    rate = slope(side, t)
+    if rate.has(sp.floor, sp.ceiling, sp.Piecewise):
+        return False
+    with mpmath.workdps(DIGITS):
+        least, at = mpmath.mpf(10) ** (-DIGITS // 2), {t: mpmath.mpf(0)}
+        try:
+            kinks = [node.args[0] for node in rate.atoms(sp.sign, sp.Heaviside)]
+            if any(abs(evaluate_digits(kink, at)) < least for kink in kinks):
+                return False
+            return bool(evaluate_digits(rate, at) < -least)
+        except (ArithmeticError, OutsideDomain, TypeError):
+            return False
 
 
 def _power_basin(part: sp.Expr, x: sp.Symbol) -> Basin | None:

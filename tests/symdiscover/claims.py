@@ -11,6 +11,7 @@ import sympy as sp
 import symdiscover as sd
 from symdiscover.group import Group
 from symdiscover.routes import affine, peel, quadratic, translations
+from symdiscover.source import action_source
 
 VALUES = {"a": 1.5, "b": 3.0}
 
@@ -83,10 +84,19 @@ def certificate(name: str) -> sd.Certificate:
     return sd.verify(claim(name))
 
 
+@cache
+def source(name: str) -> str:
+    return action_source(claim(name))
+
+
+@cache
+def action(name: str) -> sd.Action:
+    """The code of a proved claim, at the constants of `VALUES`."""
+    return sd.to_torch(certificate(name), **{s.name: VALUES[s.name] for s in claim(name).loss.constants})
+
+
 def bare_action(symmetry: sd.Symmetry) -> sd.Action:
     """The code of a claim, proved or not."""
-    from symdiscover.source import action_source
-
     return sd.Action(symmetry.group, action_source(symmetry))
 
 

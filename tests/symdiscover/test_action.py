@@ -15,15 +15,10 @@ from torch import Tensor
 
 import symdiscover as sd
 from symdiscover import action as action_module
-from tests.symdiscover.claims import CLAIMS, VALUES, bare_action, certificate, claim
+from tests.symdiscover.claims import CLAIMS, VALUES, action, bare_action, claim
 
 DOUBLE = torch.float64
 GROUPS = [name for name in CLAIMS if name != "without composition"]
-
-
-def action(name: str) -> sd.Action:
-    constants = {s.name: VALUES[s.name] for s in claim(name).loss.constants}
-    return sd.to_torch(certificate(name), **constants)
 
 
 def random(of: sd.Action, batch: tuple[int, ...] = (6,), seed: int = 0) -> Tensor:

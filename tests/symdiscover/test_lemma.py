@@ -97,7 +97,7 @@ def test_a_file_that_fits_a_false_lemma_is_not_proved(
         action_source(claimed(claim.loss, replace(claim.chart.lemma, **changes))), encoding="utf-8"
     )
     try:
-        assert verify_file(path, budget=20).status != "proved"
+        assert verify_file(path, budget=6).status != "proved"
     except sd.NotInvariant as refuted:
         assert refuted.counterexample
 

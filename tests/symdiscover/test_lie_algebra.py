@@ -231,7 +231,7 @@ KNOWN: list[tuple[str, Callable[[], list[sp.Matrix]], tuple[int, int, int], tupl
     ("so(4,3)", lambda: list(O(4, 3).basis), (12, 9, 0), (21,), 0, 0),
     ("sp(6,R)", lambda: sp_split(3), (12, 9, 0), (21,), 0, 0),
 ]  # fmt: skip
-SMALL = [row for row in KNOWN if len(row[1]()) <= 6]
+SMALL = [row for row in KNOWN if sum(row[2]) <= 6]  # the Killing form has an eigenvalue for each dimension
 
 #: Algebras without a name of their own: naming one of them would be wrong.
 NAMELESS = {

@@ -11,6 +11,7 @@ import torch
 
 import symdiscover as sd
 from symdiscover.recheck import POINTS, recheck
+from symdiscover.routes.separable import find as separable
 from tests.symdiscover.claims import VALUES, certificate, claim
 from tests.symdiscover.test_invariance import wrong_code
 
@@ -127,6 +128,37 @@ def test_a_flow_is_measured() -> None:
     drifting = recheck(loss, flow, box(flow), action=Flow(20, project=False))  # type: ignore[arg-type]
     assert drifting.verdict == "false" and drifting.error is not None and drifting.error > 1e-12
     assert drifting.counterexample is not None and drifting.counterexample["arithmetic"] == "float64"
+
+
+def test_what_the_loss_itself_loses_is_no_error_of_the_action() -> None:
+    """1 - 1/(1 + r^2)^2 is 2 r^2 near 0, with the roundings of 1: ten digits are left at r = 1e-3."""
+    loss = sd.Loss.parse("1 - 1/(1 + x**2 + y**2)**2")
+    (x, y), t = loss.variables, sp.Symbol("t", real=True)
+    turned = [x * sp.cos(t) - y * sp.sin(t), x * sp.sin(t) + y * sp.cos(t)]
+    flow = replace(sd.claim(loss, turned, [t]), kind="numerical")
+    exact = recheck(loss, flow, box(flow, -1e-3, 1e-3), action=Flow(20, project=True))  # type: ignore[arg-type]
+    assert exact.verdict == "holds" and exact.error is not None and exact.error < 1e-14
+    drifting = recheck(loss, flow, box(flow, -1e-3, 1e-3), action=Flow(2, project=False))  # type: ignore[arg-type]
+    assert drifting.verdict == "false" and drifting.error is not None and drifting.error > 1e-12
+
+
+@pytest.mark.parametrize(
+    ("text", "bounds"),
+    [
+        ("(x**2 - 1)**2 + (y**2 - 2)**2", 500.0),  # the basin is 600 wide, and below its barrier 2
+        (
+            "Abs(x**5 - 3*x**4 + 4*x**3 + 2*x**2 - 10*x - 4) + Abs(y**5 - 3*y**4 + 4*y**3 + 2*y**2 - 10*y - 4)",
+            10.0,
+        ),
+    ],
+)
+def test_points_are_found_where_the_domain_is_a_small_part_of_the_basin(text: str, bounds: float) -> None:
+    loss = sd.Loss.parse(text)
+    proof = sd.verify(separable(loss)[0])
+    limits = [(-bounds, bounds)] * 2
+    assert recheck(loss, proof, limits).verdict == "holds"
+    by = sp.Rational(1, 10**9) * loss.variables[0]
+    assert recheck(changed(loss, by), proof, limits).verdict == "false"
 
 
 def test_what_cannot_be_run_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

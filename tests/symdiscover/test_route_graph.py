@@ -78,10 +78,23 @@ def test_false_lemmas_are_not_proved(changes: dict[str, object]) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["x + log(y)", "x*exp(y) + sqrt(y)", "x + 1/y", "x**2 + 2*x/y + 1/y**2 + y**2", "x**2*(2 + y) + log(y)"],
+    [
+        "x + log(y)",
+        "x*exp(y) + sqrt(y)",
+        "x + 1/y",
+        "x**2 + 2*x/y + 1/y**2 + y**2",
+        "x**2*(2 + y) + log(y)",
+        "x*(2 + cos(log(y)))",  # what is around a hole may have finite bounds
+        "x + exp(-1/y**2)",
+        "x*(2 + atan(log(y)))",
+        "x + 1/(1 + log(y)**2)",
+        "x + sign(y)",
+        "x + Piecewise((cos(sqrt(y)), y < 1/2), (1, True))",
+        "x**2*(2 + tanh(log(y))) + cos(sqrt(y))",
+    ],
 )
 def test_holes_and_poles_in_the_box_are_no_proof(text: str) -> None:
-    """The leading coefficient is positive there, and no ridge is too high; but psi is not real or not finite."""
+    """The leading coefficient is positive there, and no ridge is too high; but psi is not real, not finite, or jumps."""
     loss = Loss.parse(text)
     solved, side = sp.Integer(0), sp.Integer(1)
     level = -sp.oo if sp.degree(loss.expression, loss.variables[0]) == 1 else sp.Integer(50)

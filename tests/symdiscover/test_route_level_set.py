@@ -9,9 +9,11 @@ import symdiscover as sd
 import teleport as tp
 from symdiscover import Loss, catalogue
 from symdiscover.generate import to_torch
-from symdiscover.routes import NoSymmetry, routes
+from symdiscover.routes import Find, NoSymmetry, routes
+from symdiscover.routes.graph import find as graph
 from symdiscover.routes.level_set import find
 from symdiscover.routes.quadratic import find as quadratic
+from symdiscover.routes.ray import find as ray
 from symdiscover.verify import verify
 
 
@@ -73,6 +75,26 @@ def test_is_a_fallback() -> None:
     partial = sd.derive(Loss.parse("(x**2 + y**2)*z + z**3"))
     assert [s.route for s in partial if s.group.dimension] and partial[-1].route == "level_set"
     assert not partial.certificates[0].transitive and partial.certificates[-1].transitive
+
+
+@pytest.mark.parametrize(
+    ("text", "route", "stands_back"),
+    [
+        ("x**2 + 4*y**2", quadratic, True),
+        ("x**4 + y**2 + x**2*y**2 + exp(x**2)", ray, False),
+        ("(y - x**2)**2*(1 + x**4) + cos(x)", graph, False),
+    ],
+)
+def test_is_offered_beside_what_acts_in_one_region(text: str, route: Find, stands_back: bool) -> None:
+    """A group that moves each point of one basin anywhere on its level set has nothing for the other points."""
+    loss = Loss.parse(text)
+    found = tuple(route(loss, ()))
+    assert found[0].group.dimension == 1 and bool(found[0].chart.conditions) != stands_back
+    if stands_back:
+        with pytest.raises(NoSymmetry, match="anywhere on its level set"):
+            find(loss, found)
+    else:
+        assert find(loss, found)[0].kind == "numerical"
 
 
 def test_stands_behind_what_is_proved() -> None:

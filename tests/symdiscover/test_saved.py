@@ -6,7 +6,6 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 
 import pytest
@@ -16,12 +15,7 @@ import symdiscover as sd
 from symdiscover.group import Reflection
 from symdiscover.saved import MAX_BYTES, verify_file
 from symdiscover.source import action_source
-from tests.symdiscover.claims import CLAIMS, claim
-
-
-@cache
-def source(name: str) -> str:
-    return action_source(claim(name))
+from tests.symdiscover.claims import CLAIMS, claim, source
 
 
 @pytest.fixture

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import pytest
 import sympy as sp
 
@@ -15,6 +17,7 @@ from symdiscover.symmetry_algebra import (
     symmetry_algebra,
     vector_fields,
 )
+from tests.laws import CONTINUOUS
 
 LOSSES = (
     "b*(x**2 - y)**2 + (x - a)**2",
@@ -25,11 +28,15 @@ LOSSES = (
     "x**2 + 3*y**2 - 2*z",
     "exp(x**2 + y**2)*(z - x)**2",
 )
+CURVED = "x*exp(y) + y**2"  # only graphs solve it
 
 
+@cache
 def certificates(text: str) -> list[sd.Certificate]:
+    """Of the routes whose fields are short, so that their commutators are quick to expand."""
     positive = ["a", "b"] if "a" in text.replace("exp", "") else []
-    derivation = sd.derive(sd.Loss.parse(text, positive=positive))
+    routes = ("graph",) if text == CURVED else CONTINUOUS
+    derivation = sd.derive(sd.Loss.parse(text, positive=positive), only=routes)
     return [certificate for certificate in derivation.certificates if certificate.group.basis]
 
 
@@ -60,7 +67,7 @@ def follows_the_table(algebra: LieAlgebra, fields, variables) -> bool:
     )
 
 
-@pytest.mark.parametrize("text", LOSSES)
+@pytest.mark.parametrize("text", [*LOSSES, CURVED])
 def test_the_fields_leave_the_loss_unchanged_and_commute_as_the_table_says(text: str) -> None:
     found = certificates(text)
     assert found

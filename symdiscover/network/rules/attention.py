@@ -77,6 +77,7 @@ def attention(run: Pass, call: Call, values: Any) -> Value:
             "a mask that differs from head to head",
         )
         scores = replace(scores, factors=factors)
+    scores = replace(scores, zero=False)  # softmax(0) is not 0
     mixed = contract(
         run, call, (scores, lead + "ik"), (replace(value, shift=None), lead + "ko"), lead + "io", ("", "")
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -9,12 +10,13 @@ import numpy as np
 import torch
 
 from symdiscover.network.rules.elementwise import total
-from symdiscover.network.rules.table import Pass, differing, reasoned, rule
-from symdiscover.network.spaces import Pending, Relation, some
+from symdiscover.network.rules.table import FOLDING, Pass, reasoned, rule
+from symdiscover.network.spaces import Pending, Reason, Relation, some
 from symdiscover.network.trace import Call, Ref
-from symdiscover.network.value import Value, array, axes, core, plain
+from symdiscover.network.value import Value, array, axes, constant, core, plain
 
 ONE = Fraction(1)
+FOLDING |= {"linear", "matmul", "mm", "bmm", "mv", "addmm", "baddbmm", "einsum"}
 
 
 @rule("linear")
@@ -99,6 +101,9 @@ def contract(
     """
     shape = tuple(call.shape or ())
     (x, a), (y, b) = left, right
+    if x.zero or y.zero:
+        return replace(constant(shape), zero=True)
+    _take_gain_along(run, call, x, (y, b), last=a[-1] == "k")
     sides = [_spread(x, a, result), _spread(y, b, result)]
     size = x.shape[a.index("k")]
     summed = [[f for f in side if _along_k(f, size)] for side in sides]
@@ -116,9 +121,12 @@ def contract(
             run.spaces.written += [some(array(labels)) for labels in outside]
     batch = [k for k, letter in enumerate(result + "k") if letter in a and letter in b and letter != "k"]
     factors = [f.narrow(-1, 0, 1)[..., 0] for side in kept for f in side]
-    cut = [f for f in factors if set(axes(f)) & set(batch)]
-    if any(not _only_places(run, f) for f in cut):  # the units themselves say which place they stand at
+    where = [f for f in factors if _only_places(run, f)]
+    if len(where) < len(factors):  # the units themselves say which place they stand at
         factors = [f for f in factors if not _only_places(run, f)]
+        if not any(set(axes(f)) & set(batch) for f in factors):
+            for labels in where:
+                run.spaces.not_permuted(array(labels), reasoned(call, "places share their units"))
     places = _places(run, [f for side in sides for f in side], batch)
     if places is not None:
         for labels in (*summed[0], *summed[1], *kept[0], *kept[1]):
@@ -126,7 +134,7 @@ def contract(
             if set(axes(labels)) & set(batch):
                 run.spaces.touch(u.numpy(), p.numpy())
                 run.spaces.event(p.numpy(), u.numpy())
-        if not any(set(differing(f)) & set(batch) for f in factors):
+        if not factors:
             factors.append(_event_units(run, places, reason)[..., 0].expand(shape))
     for side in sides:
         for labels in side:
@@ -135,6 +143,18 @@ def contract(
     vary = torch.zeros(shape, dtype=torch.int8)
     wide = tuple(f.expand(shape) for f in factors if bool(f.any()))
     return Value(shape, wide, shift, vary, x.weights_only and y.weights_only)
+
+
+def _take_gain_along(run: Pass, call: Call, x: Value, right: tuple[Value, str], last: bool) -> None:
+    """Note that weights read a value with a folded gain; freeze it where they cannot take the gain along."""
+    y, b = right
+    for value in (x, y):
+        if value.folded is None:
+            continue
+        if value is x and last and y.leaf and len(b) == 2 and run.uses(y.leaf) == 1:
+            run.folds.append((y.leaf, b.index("k"), value.folded))
+        else:
+            run.freeze(value, Reason(call.name, "it does not take a gain along"))
 
 
 def _spread(value: Value, letters: str, result: str) -> list[torch.Tensor]:
@@ -259,6 +279,16 @@ def convolution(run: Pass, call: Call, values: Any) -> Any:
     return y if bias is None or y is None else _with_bias(run, call, y, bias)
 
 
+@rule("convolution")
+def any_convolution(run: Pass, call: Call, values: Any) -> Any:
+    """The one operation behind all convolutions: (x, kernel, bias, stride, padding, dilation, transposed, ..., groups)."""
+    transposed, groups = bool(call.args[6]), int(call.args[8])
+    if transposed and groups != 1:
+        return run.unknown(call, reasoned(call, "a grouped transposed convolution has no rule"))
+    y = _channels(run, call, values[0], values[1], groups, transposed)
+    return y if values[2] is None else _with_bias(run, call, y, values[2])
+
+
 @rule("conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
 def transposed_convolution(run: Pass, call: Call, values: Any) -> Any:
     """The same with input and output channels exchanged in the kernel."""
@@ -356,7 +386,7 @@ def _convolved_shift(
     padded = padding != "valid" and np.any(np.asarray(0 if isinstance(padding, str) else padding) != 0)
     padded |= isinstance(padding, str) and padding != "valid"
     weights = call.args[1]
-    if transposed or padded or groups > 1 or set(axes(x.shift)) != {axis} or not isinstance(weights, Ref) \
+    if transposed or padded or set(axes(x.shift)) != {axis} or not isinstance(weights, Ref) \
             or not kernel.weights_only:  # fmt: skip
         run.still(x, reasoned(call, "a shift does not pass the zeros around an image"))
         return None

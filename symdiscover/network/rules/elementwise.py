@@ -13,13 +13,14 @@ import torch
 from symdiscover.network.activation import SLOPE, expression_of_op
 from symdiscover.network.formula import Z
 from symdiscover.network.relations import Relations, relations
-from symdiscover.network.rules.table import POINTWISE, RULES, Pass, distinct, reasoned, rule
+from symdiscover.network.rules.table import FOLDING, POINTWISE, RULES, Pass, distinct, reasoned, rule
 from symdiscover.network.spaces import Array, Jump, Period, Reason, Relation
 from symdiscover.network.trace import Call, Ref
-from symdiscover.network.value import Value, array, axes, constant, core
+from symdiscover.network.value import Fold, Value, array, axes, constant, core
 
 ONE = Fraction(1)
 #: Operations of one value whose expressions compose: a chain of them is read as one function.
+FOLDING |= {"add", "layer_norm", "rms_norm"}
 POINTWISE |= {"add", "sub", "mul", "div", "rsub", "where", "masked_fill", "pow", "maximum", "minimum"}
 
 
@@ -74,7 +75,9 @@ def apply_pointwise(run: Pass, call: Call, values: Any) -> Any:
 
 
 def _inside(run: Pass, user: Call, source: str) -> bool:
-    """Whether a user is a function of the same source, and so reads the source instead."""
+    """Whether a user is a function of the same source, or the mean of its squares, and so reads the source instead."""
+    if user.op in ("mean", "sum"):
+        return square_of(run, user) == source
     if user.op not in POINTWISE and user.op not in RULES:
         return False
     found = (
@@ -83,6 +86,13 @@ def _inside(run: Pass, user: Call, source: str) -> bool:
         else None
     )
     return found is not None and found[0] == source
+
+
+def square_of(run: Pass, call: Call) -> str | None:
+    """The node whose squares a mean or sum takes; None where it takes something else."""
+    inner = run.calls.get(call.args[0].name)
+    found = composed(run, inner) if inner is not None else None
+    return found[0] if found is not None and sp.expand(found[1] - Z**2) == 0 else None
 
 
 def function(run: Pass, call: Call, x: Value, known: Relations) -> Value:
@@ -261,8 +271,24 @@ def add(run: Pass, call: Call, values: Any) -> Any:
 
 def total(run: Pass, call: Call, x: Value, y: Value, alpha: Fraction = ONE) -> Value:
     """x + alpha y."""
+    if x.folded is not None:
+        if (
+            y.leaf
+            and y.shape == x.shape[-1:]
+            and x.folded.offset is None
+            and alpha == 1
+            and run.uses(y.leaf) == 1
+        ):
+            run.freeze(y, Reason(y.leaf, "it is the offset of a gain"))
+            return replace(x, folded=Fold(x.folded.gain, y.leaf))
+        run.freeze(x, Reason(call.name, "it does not take a gain along"))
+    if y.folded is not None:
+        run.freeze(y, Reason(call.name, "it does not take a gain along"))
     shape = tuple(call.shape) if call.shape is not None else tuple(torch.broadcast_shapes(x.shape, y.shape))
-    factors = met(run, call, [x, y], shape, "a sum of values that are not transformed alike")
+    if x.zero or y.zero:
+        factors = tuple(f.expand(shape) for v in (x, y) for f in v.factors)
+    else:
+        factors = met(run, call, [x, y], shape, "a sum of values that are not transformed alike")
     shift = _sum_shifts(run, x, y, alpha, shape, factors)
     vary = torch.broadcast_tensors(x.vary, y.vary)
     both = (
@@ -378,7 +404,15 @@ def divide(run: Pass, call: Call, values: Any) -> Any:
 def product(run: Pass, call: Call, x: Value, y: Value, power: Fraction) -> Value:
     """x * y^power, power 1 or -1."""
     shape = tuple(call.shape) if call.shape is not None else tuple(torch.broadcast_shapes(x.shape, y.shape))
+    if x.zero or (y.zero and power == 1):
+        return replace(constant(shape), zero=True)
     reason = reasoned(call, "a product entry by entry")
+    if (
+        run.folding
+        and power == 1
+        and (folded := _folded_gain(run, x, y) or _folded_gain(run, y, x)) is not None
+    ):
+        return folded
     shift = _product_shift(run, call, x, y)
     wide = [[f.expand(shape) for f in v.factors] for v in (x, y)]
     factors = []
@@ -397,6 +431,25 @@ def product(run: Pass, call: Call, x: Value, y: Value, power: Fraction) -> Value
     return Value(
         shape, tuple(factors), shift, (vary[0] + vary[1]).expand(shape), x.weights_only and y.weights_only
     )
+
+
+def _folded_gain(run: Pass, gain: Value, x: Value) -> Value | None:
+    """x with a gain that stays in place, where it can be folded into what reads the product."""
+    last = len(x.shape) - 1
+    if (
+        not gain.leaf
+        or len(gain.shape) != 1
+        or x.weights_only
+        or x.folded is not None
+        or gain.shape != x.shape[-1:]
+    ):
+        return None
+    if len(x.factors) != 1 or axes(x.factors[0]) != (last,):
+        return None
+    reason = Reason(gain.leaf, "it is a gain, which stays in place here")
+    run.freeze(gain, reason)
+    run.still(x, reason)
+    return replace(x, shift=None, folded=Fold(gain.leaf))
 
 
 def _joint(

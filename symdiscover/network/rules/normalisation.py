@@ -34,7 +34,10 @@ def layer_norm(run: Pass, call: Call, values: Any) -> Any:
     """(x - mean) / std gamma + beta over the last axes: permutations pass, scales do not."""
     x, dims = values[0], len(call.args[1])
     reason = reasoned(call, "LayerNorm leaves permutations of what it normalises, and no scale")
-    for labels in x.factors:
+    if run.folding and dims == 1:
+        normed(run, call, x)
+        run.spaces.ones += [some(array(labels)) for labels in x.factors]
+    for labels in x.factors if not run.folding or dims != 1 else ():
         run.spaces.scale_free(array(labels), reason)
         run.spaces.sign_free(array(labels))
     run.still(x, reasoned(call, "LayerNorm sees a shift that is not the same in all units"))
@@ -159,11 +162,17 @@ def group_norm(run: Pass, call: Call, values: Any) -> Any:
     return n if call.op == "group_norm" else [n, None, None]
 
 
-@rule("batch_norm", "_native_batch_norm_legit_no_training", "_native_batch_norm_legit", "instance_norm")
+@rule(
+    "batch_norm",
+    "native_batch_norm",
+    "_native_batch_norm_legit_no_training",
+    "_native_batch_norm_legit",
+    "instance_norm",
+)
 def batch_norm(run: Pass, call: Call, values: Any) -> Any:
     """Each channel normalised with its running statistics, which are buffers and stay: gain and bias move."""
     x, weight, bias = values[:3]
-    buffers = call.op in ("batch_norm", "_native_batch_norm_legit_no_training") and values[3] is not None
+    buffers = call.op != "_native_batch_norm_legit" and values[3] is not None
     if buffers:
         reason = reasoned(
             call, "BatchNorm has running statistics, which are buffers and are not moved",

@@ -5,11 +5,9 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Any
 
-import sympy as sp
 import torch
 
-from symdiscover.network.formula import Z
-from symdiscover.network.rules.elementwise import composed
+from symdiscover.network.rules.elementwise import square_of
 from symdiscover.network.rules.normalisation import norm_over
 from symdiscover.network.rules.table import Pass, flat, reasoned, rule
 from symdiscover.network.trace import Call
@@ -67,12 +65,8 @@ def reduce(run: Pass, call: Call, values: Any) -> Any:
 
 def squared(run: Pass, call: Call) -> Value | None:
     """The value x of which a call reduces the squares."""
-    ref = call.args[0]
-    inner = run.calls.get(ref.name)
-    found = composed(run, inner) if inner is not None else None
-    if found is None or sp.expand(found[1] - Z**2) != 0:
-        return None
-    value = run.values[found[0]]
+    source = square_of(run, call)
+    value = run.values[source] if source is not None else None
     return value if isinstance(value, Value) and not value.plain else None
 
 

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 
 from symdiscover.network.relations import Relations
-from symdiscover.network.spaces import Array, Reason, Relation, Spaces, some
+from symdiscover.network.spaces import Array, Reason, Relation, Spaces
 from symdiscover.network.trace import Call, LayerGraph, Leaf, Ref, refs
-from symdiscover.network.value import Value, array, axes, constant, core, plain
+from symdiscover.network.value import Fold, Value, array, axes, constant, core, plain
 
 Rule = Callable[["Pass", Call, Any], Any]
 
@@ -30,6 +30,25 @@ def rule(*names: str) -> Callable[[Rule], Rule]:
         return function
 
     return enter
+
+
+@dataclass(frozen=True)
+class Rotation:
+    """x cos + r(x) sin: the node of x, the calls in between, and pairs of entries of the last axis that r turns."""
+
+    source: str
+    inside: frozenset[str]
+    pairs: tuple[tuple[int, int], ...]
+
+    def labels(self, value: Value) -> list[tuple[Array, Array]]:
+        """Labels of the first and the second unit of each plane; none where its units have no places of their own."""
+        last = len(value.shape) - 1
+        if len(value.factors) != 1 or core(value.factors[0]).shape[last] != value.shape[last]:
+            return []
+        labels = core(value.factors[0]).movedim(last, -1).reshape(-1, value.shape[last]).numpy()
+        first, second = np.array(self.pairs).T
+        rows = np.unique(labels, axis=0)
+        return [(rows[:, first].ravel(), rows[:, second].ravel())]
 
 
 @dataclass
@@ -50,6 +69,10 @@ class Pass:
         Where a shift went through weights: call name -> (node of the weights, labels of the shift, how they are applied).
     composed:
         Call name -> the node and the expression of which an elementwise call is a function, None where it is not one.
+    folding, folds:
+        Whether gains stay in place and are taken along by those who read them: (weights, axis that reads, what is folded).
+    rotations, planes:
+        Rotary embeddings that are passed over, by the call that ends them, and labels of the planes that may be turned there.
     activations:
         Call name -> the proved relations of the function that it applies to a hidden value.
     """
@@ -62,6 +85,10 @@ class Pass:
     calls: dict[str, Call] = field(default_factory=dict)
     images: dict[str, tuple[str, Array, str]] = field(default_factory=dict)
     composed: dict[str, tuple[str, Any] | None] = field(default_factory=dict)
+    folding: bool = False
+    folds: list[tuple[str, int, Fold]] = field(default_factory=list)
+    rotations: dict[str, Rotation] = field(default_factory=dict)
+    planes: list[tuple[Array, Array]] = field(default_factory=list)
     activations: dict[str, Relations] = field(default_factory=dict)
 
     def run(self) -> Pass:
@@ -82,6 +109,8 @@ class Pass:
             return self.values[argument.name]
         if isinstance(argument, tuple | list):
             return [self.value(a) for a in argument]
+        if isinstance(argument, Mapping):
+            return [self.value(a) for a in argument.values()]
         return constant() if isinstance(argument, int | float) else None
 
     def argument(self, call: Call, position: int, name: str, default: Any = None) -> Any:
@@ -100,7 +129,7 @@ class Pass:
             self.freeze(
                 value, Reason(leaf.key, f"it shares memory with {leaf.overlaps[0]}", "a parameter of its own")
             )
-        elif not any(self.users[other.name] for other in self.graph.leaves if other.key == leaf.key):
+        elif not self.uses(leaf.key):
             self.freeze(value, Reason(leaf.key, "it is not used in the forward pass"))
         elif not leaf.trainable:
             self.freeze(
@@ -132,18 +161,32 @@ class Pass:
             self.spaces.additive.append(numbers)
             self.own(torch.from_numpy(numbers), factors[-1][(0,) * (len(shape) - 1)] if factors else None)
             shift = torch.from_numpy(numbers).expand(shape)
-        return Value(shape, tuple(factors), shift, torch.zeros(shape, dtype=torch.int8), weights_only=True)
+        vary = torch.zeros(shape, dtype=torch.int8)
+        return Value(shape, tuple(factors), shift, vary, weights_only=True, leaf=leaf.key)
+
+    def uses(self, key: str) -> int:
+        """How often a parameter is used, under all of its names."""
+        return sum(len(self.users[leaf.name]) for leaf in self.graph.leaves if leaf.key == key)
 
     def _groups(self, leaf: Leaf) -> int | None:
         """The groups of the convolution that takes a parameter as its kernel; None where none does."""
         for call in self.users[leaf.name]:
             if call.op.startswith("conv") and len(call.args) > 1 and call.args[1] == Ref(leaf.name):
-                if "transpose" in call.op or call.op == "convolution":
+                if call.op == "convolution":
+                    return int(call.args[8])
+                if "transpose" in call.op:
                     return 1
                 return int(self.argument(call, 6, "groups", 1))
         return None
 
     def _apply(self, call: Call) -> Any:
+        if call.name in self.rotations:
+            rotation = self.rotations[call.name]
+            value: Value = self.values[rotation.source]
+            self.planes += rotation.labels(value)
+            return value
+        if any(call.name in rotation.inside for rotation in self.rotations.values()):
+            return plain(call.shape)
         arguments = [self.value(a) for a in (*call.args, *call.kwargs.values())]
         known = RULES.get(call.op)
         if call.op != "output" and all(v.plain for v in flat(arguments)):
@@ -155,7 +198,11 @@ class Pass:
                 "a rule for it, or operations that have one",
             )
             return self.unknown(call, reason)
-        return known(self, call, [self.value(a) for a in call.args])
+        result = known(self, call, [self.value(a) for a in call.args])
+        for value in flat(arguments):
+            if value.folded is not None and not keeps_fold(call, value, result):
+                self.freeze(value, Reason(call.name, "it does not take a gain along"))
+        return result
 
     def plain_result(self, call: Call, operands: list[Value]) -> Any:
         """The result of an operation on values on which nothing acts."""
@@ -233,6 +280,18 @@ MOVES: dict[str, Rule] = {}
 POINTWISE: set[str] = set()
 
 
+def keeps_fold(call: Call, value: Value, result: Any) -> bool:
+    """Whether an operation handles a value with a folded gain: sums over its last axis, or leaves it in place."""
+    if call.op in FOLDING:
+        return True
+    same = isinstance(result, Value) and call.op in MOVES and result.shape[-1:] == value.shape[-1:]
+    return same and all(axes(f) == (len(result.shape) - 1,) for f in result.factors)
+
+
+#: Operations that look after a folded gain themselves.
+FOLDING: set[str] = set()
+
+
 def flat(values: Any) -> list[Value]:
     """The values in nested lists."""
     if isinstance(values, Value):
@@ -256,18 +315,3 @@ def reasoned(call: Call, text: str, remedy: str = "") -> Reason:
     """A reason at a call, named by its module where it has one."""
     where = call.module or call.name
     return Reason(where, text, remedy)
-
-
-def all_labels(value: Value) -> Array:
-    """The labels in a value, each once, without sign."""
-    return (
-        some(np.concatenate([array(f).ravel() for f in value.factors])) if value.factors else np.zeros(0, int)
-    )
-
-
-def differing(labels: torch.Tensor) -> tuple[int, ...]:
-    """Axes along which labels differ."""
-    return axes(labels)
-
-
-Keywords = Mapping[str, Any]
