@@ -148,6 +148,7 @@ def test_a_forgotten_move_changes_the_outputs(name: str) -> None:
             )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CLAIMING)
 def test_a_bent_move_changes_the_outputs_unless_the_entries_are_free(name: str) -> None:
     """Each moved parameter in turn goes another way: what a pair moves matters, but for what no output sees."""
@@ -278,3 +279,30 @@ def test_a_false_claim_among_many_is_named(place: int) -> None:
     pairs[place] = replace(pairs[place], moves=pairs[place].moves[:-1])
     with pytest.raises(SymmetryError, match=rf"does not hold: .* on {2 * place}\.weight"):
         check.checked(graph, pairs)
+
+
+class Residual(torch.nn.Module):
+    """A stream of 64 units and 200 layers that read it through norms."""
+
+    def __init__(self, layers: int = 200, width: int = 64) -> None:
+        super().__init__()
+        self.start, self.end = torch.nn.Linear(16, width), torch.nn.Linear(width, 10)
+        self.norms = torch.nn.ModuleList(torch.nn.LayerNorm(width) for _ in range(layers))
+        self.layers = torch.nn.ModuleList(torch.nn.Linear(width, width) for _ in range(layers))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.start(x)
+        for norm, layer in zip(self.norms, self.layers, strict=True):
+            x = x + torch.relu(layer(norm(x)))
+        return self.end(x)
+
+
+@pytest.mark.slow
+def test_two_hundred_layers_with_skips_and_norms() -> None:
+    """Each norm: its gain, its offset, and what its reader does not see of it; one permutation of the stream is joined."""
+    model = Residual()
+    pairs = find_pairs(trace(model, torch.ones(2, 16)))
+    groups = [pair.group for pair in pairs]
+    assert groups.count("R^64") == 400 and len(pairs) == 601
+    assert sum("Permutation" in group for group in groups) == 1
+    assert all(pair.error is not None and pair.error <= TOLERANCE for pair in pairs)
