@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from symdiscover.network.finder import Proof
-from symdiscover.network.moves import NormalMove, OnesMove, ScaleMove, ShiftMove
+from symdiscover.network.moves import MatrixMove, NormalMove, OnesMove, ScaleMove, ShiftMove
 from symdiscover.network.relations import Relations
 from symdiscover.network.rules import Pass
 from symdiscover.network.rules.table import flat
@@ -137,7 +137,11 @@ def _names(pair: Pair) -> Iterator[str]:
         yield "bijective activation, on the batch"
         return
     for part in pair.parts:
-        if part.name == "matrix":
+        if part.name == "angle":
+            yield "queries and keys, rotary"
+        elif any(isinstance(m, MatrixMove) and m.gain is not None for m in pair.moves):
+            yield "gain taken along by its readers" if part.orthogonal else "linear pair"
+        elif part.name == "matrix":
             yield from _matrix(pair, steps, part.orthogonal)
         elif part.name == "log_scale":
             yield from _scale(pair, steps)

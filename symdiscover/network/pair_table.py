@@ -96,7 +96,7 @@ def _activations() -> list[PairAction]:
 
 def _linear() -> list[PairAction]:
     moves = {_W: _g * _W, _b: _g * _b + _t, _V: _V * _g.I, _c: _c - _V * _g.I * _t}
-    h, b2 = _M("h", _d, 1), _M("b2", _d, 1)
+    h, b2, gain, beta = _M("h", _d, 1), _M("b2", _d, 1), _M("G", _d, _d), _M("beta", _d, 1)
     K0, K1, V0, V1 = _M("K0", _d, _n), _M("K1", _d, _n), _M("V0", _m, _d), _M("V1", _m, _d)
     x0, x1, x2 = (_M(f"x{i}", _n, 1) for i in range(3))
     O = _M("O", _d, _d)
@@ -126,6 +126,12 @@ def _linear() -> list[PairAction]:
         PairAction(
             "norm of a rotated value", ((_W * _x + _b).T * (_W * _x + _b), _V * (_W * _x + _b)),
             {_W: O * _W, _b: O * _b, _V: _V * O.T}, "O^T O = 1", (product(O.T, O, sp.Identity(_d)),),
+        ),
+        PairAction(
+            "gain taken along by its readers",
+            ((_W * _x + _b).T * (_W * _x + _b), _V * (gain * (_W * _x + _b) + beta)),
+            {_W: O * _W, _b: O * _b, beta: gain * O * gain.I * beta, _V: _V * gain * O.T * gain.I},
+            "O^T O = 1, G = diag(gamma)", (product(O.T, O, sp.Identity(_d)),),
         ),
     ]  # fmt: skip
 

@@ -142,6 +142,7 @@ class _Solver:
         self.orthogonal[root[dual]] = True
         self.ones = self._flag(spaces.ones)
         self.immovable = self._flag(labels for labels, _ in spaces.immovable)
+        self.fastened = self._flag(spaces.fastened)
         self.colour, self.coarse = self._colours()
         self.offset = spaces.units + 1
         self.size = self.offset + spaces.shift_count + 1
@@ -155,12 +156,14 @@ class _Solver:
         return flag
 
     def _colours(self) -> tuple[Array, Array]:
-        """Hashes of what touches each root: with and without the places of batch axes."""
+        """Hashes of what touches each root: with the places of batch axes; and without them, but with the fixed data it meets."""
         fine, coarse = (np.zeros(len(self.root), np.uint64) for _ in range(2))
         for labels, places, salt in self.spaces.touches:
             roots = self.root[labels]
             np.add.at(fine, roots, mixed(places, salt))
             np.add.at(coarse, roots, mixed(np.zeros_like(places), salt))
+        for labels, places, salt in self.spaces.beside:
+            np.add.at(coarse, self.root[labels], mixed(places, salt))
         return mixed(fine, 1), mixed(coarse, 1)
 
     def _codes(self, relation: Relation) -> list[tuple[Fraction, Array, Array]]:
@@ -219,7 +222,7 @@ class _Solver:
                 members[int(component[r])].append(r)
         alike: dict[tuple[int, ...], list[list[int]]] = defaultdict(list)
         for roots in members.values():
-            if not self.immovable[roots].any():
+            if not self.fastened[roots].any():
                 roots.sort(key=lambda r: (int(self.coarse[r]), r))
                 alike[tuple(int(self.coarse[r]) for r in roots)].append(roots)
         return tuple(Bundles(np.array(sorted(group))) for group in alike.values() if len(group) > 1)

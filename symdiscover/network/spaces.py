@@ -82,6 +82,8 @@ class Spaces:
     nonlinear: list[tuple[Array, Reason]] = field(default_factory=list)
     orthogonal: list[tuple[Array, Reason]] = field(default_factory=list)
     immovable: list[tuple[Array, Reason]] = field(default_factory=list)
+    fastened: list[Array] = field(default_factory=list)
+    beside: list[tuple[Array, Array, int]] = field(default_factory=list)
     unscaled: list[tuple[Array, Reason]] = field(default_factory=list)
     still: list[tuple[Array, Reason]] = field(default_factory=list)
     owners: list[tuple[Array, Array]] = field(default_factory=list)
@@ -125,6 +127,7 @@ class Spaces:
             self.unscaled.append((labels, reason))
             self.nonlinear.append((labels, reason))
             self.immovable.append((labels, reason))
+            self.fastened.append(labels)
             self.sign_free(labels)
 
     def scale_free(self, labels: Array, reason: Reason) -> None:
@@ -146,12 +149,24 @@ class Spaces:
         if labels.size:
             self.nonlinear.append((labels, reason))
 
-    def not_permuted(self, labels: Array, reason: Reason) -> None:
-        """Different fixed data meet them, so they keep their places."""
+    def not_permuted(self, labels: Array, reason: Reason, places: Array | None = None) -> None:
+        """Different fixed data meet them, so they keep their places.
+
+        Where `places` say which data meet which unit, whole heads may still change places if the same data meet both.
+        """
+        every = np.abs(np.asarray(labels))
         labels = some(labels)
-        if labels.size:
-            self.immovable.append((labels, reason))
-            self.nonlinear.append((labels, reason))
+        if not labels.size:
+            return
+        self.immovable.append((labels, reason))
+        self.nonlinear.append((labels, reason))
+        if places is None:
+            self.fastened.append(labels)
+        else:
+            self._salt += 1
+            every, places = (a.ravel() for a in np.broadcast_arrays(every, places))
+            pairs = np.unique(np.stack([every, places])[:, every != 0], axis=1)
+            self.beside.append((pairs[0], pairs[1], self._salt))
 
     def no_shift(self, shifts: Array | None, reason: Reason) -> None:
         """t = 0."""

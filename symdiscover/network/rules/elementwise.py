@@ -477,12 +477,22 @@ def _beside(
     vary = other.vary.expand(shape)
     differs = any(shape[axis] > 1 and vary.stride()[axis] != 0 for axis in axes(labels))
     if differs and not _labelled_along(other, shape, axes(labels)):
-        run.spaces.not_permuted(
-            array(labels), reasoned(call, "fixed data that differ from unit to unit multiply it")
-        )
+        reason = reasoned(call, "fixed data that differ from unit to unit multiply it")
+        run.spaces.not_permuted(array(labels), reason, _places(labels, vary))
     elif differs:
         run.spaces.fix(array(labels), reasoned(call, "values that are not transformed alike are multiplied"))
     return labels
+
+
+def _places(labels: torch.Tensor, vary: torch.Tensor) -> Array:
+    """Which of the fixed data stand at each entry of labels: numbers along the axes on which both differ."""
+    small = core(labels)
+    number = torch.zeros([1] * small.ndim, dtype=torch.int64)
+    for axis, size in enumerate(small.shape):
+        if size > 1 and vary.stride()[axis] != 0:
+            view = [-1 if k == axis else 1 for k in range(small.ndim)]
+            number = number * size + torch.arange(size).view(view)
+    return number.expand(small.shape).numpy()
 
 
 def _labelled_along(value: Value, shape: tuple[int, ...], along: tuple[int, ...]) -> bool:

@@ -78,6 +78,20 @@ def _rearranged(run: Pass, name: str, source: str, index: torch.Tensor) -> torch
         return joined
     if not call.args or not isinstance(call.args[0], Ref) or len(refs(call)) != 1:
         return None
+    if call.op == "getitem":
+        parted = run.calls.get(call.args[0].name)
+        if (
+            parted is None
+            or parted.op not in MOVING
+            or not isinstance(parted.args[0], Ref)
+            or len(refs(parted)) != 1
+        ):
+            return None
+        whole = _rearranged(run, parted.args[0].name, source, index)
+        if whole is None:
+            return None
+        part: torch.Tensor = parted.target(whole, *parted.args[1:], **parted.kwargs)[call.args[1]]
+        return part
     inner = _rearranged(run, call.args[0].name, source, index)
     if inner is None:
         return None
@@ -100,7 +114,7 @@ def _inside(run: Pass, source: str, call: Call) -> set[str] | None:
         for user in run.users[pending.pop()]:
             if user.name == call.name or user.name in seen:
                 continue
-            if user.op not in (*SAME, *MOVING, *JOINING, "neg", "mul"):
+            if user.op not in (*SAME, *MOVING, *JOINING, "getitem", "neg", "mul"):
                 return None
             seen.add(user.name)
             pending.append(user.name)

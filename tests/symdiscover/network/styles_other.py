@@ -58,6 +58,21 @@ def layer_norm_without_gain():
     return normed(nn.LayerNorm(6, elementwise_affine=False), nn.ReLU())
 
 
+@style(
+    "Monomial(6): 0.weight:0 0.bias:0 1.weight:0 -> 2.weight:1", "Signs(6): 0.weight:0 0.bias:0 -> 2.weight:1",
+    "O(6): 0.weight:0 0.bias:0 -> 2.weight:1",
+)  # fmt: skip
+def rms_norm_before_a_linear_layer():  # the gain moves, or it stays and the reader takes it along
+    return normed(nn.RMSNorm(6))
+
+
+@style(
+    "Scales(6): 0.weight:0 0.bias:0 1.weight:0 -> 3.weight:1", "Signs(6): 0.weight:0 0.bias:0 1.weight:0 ->"
+)
+def rms_norm_with_gain_before_an_activation():  # gamma and the row take one sign, and nothing reads it
+    return normed(nn.RMSNorm(6), nn.ReLU())
+
+
 @style("O(6): 0.weight:0 0.bias:0 -> 2.weight:1")
 def rms_norm_without_gain():
     return normed(nn.RMSNorm(6, elementwise_affine=False))
@@ -280,6 +295,35 @@ def attention_by_hand_with_a_mask_for_each_head():
         return (scores(q, k) + s.mask).softmax(-1) @ v
 
     return Attention(mixed, mask=torch.randn(2, 5, 5)), (torch.randn(*TOKENS),)
+
+
+def rotary(x: torch.Tensor) -> torch.Tensor:
+    """Positions as angles of planes: entries i and i + 2 of each head turn by the same angle."""
+    angle = torch.arange(x.shape[-2])[:, None] * torch.tensor([1.0, 0.1, 1.0, 0.1])
+    first, second = x.chunk(2, -1)
+    return x * angle.cos() + torch.cat([-second, first], -1) * angle.sin()
+
+
+ROTARY = (
+    *2 * ("Scaling(2): q.weight:0 -> k.weight:0", "GL(4): v.weight:0 -> o.weight:1"),
+    "Permutation(2): q.weight:0 k.weight:0 v.weight:0 -> o.weight:1",
+)  # fmt: skip
+
+
+@style(*ROTARY, "SO(2)^4: q.weight:0 k.weight:0 ->")
+def rotary_attention():
+    def mixed(s, q, k, v):
+        return F.scaled_dot_product_attention(rotary(q), rotary(k), v, is_causal=True)
+
+    return Attention(mixed, bias=False, width=8), (torch.randn(*TOKENS),)
+
+
+@style(*ROTARY)
+def rotary_attention_without_rotated_keys():  # scales of a plane pass, turns do not
+    def mixed(s, q, k, v):
+        return F.scaled_dot_product_attention(rotary(q), k, v)
+
+    return Attention(mixed, bias=False, width=8), (torch.randn(*TOKENS),)
 
 
 GROUPED = (
