@@ -74,7 +74,8 @@ def conserved(pair: Pair) -> Conserved | None:
 
 def _symmetric(pair: Pair) -> bool:
     """Whether the generators are M w + a with constant M and a, and M is symmetric for some of them."""
-    if pair.grade != "global" or not pair.dimension or any(part.orthogonal for part in pair.parts):
+    turns = any(part.orthogonal or part.name == "angle" for part in pair.parts)
+    if pair.grade != "global" or not pair.dimension or turns:
         return False
     through = any(isinstance(move, ShiftMove) and move.images for move in pair.moves)
     return not through and not any(

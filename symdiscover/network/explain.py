@@ -17,11 +17,11 @@ from symdiscover.network.trace import LayerGraph
 #: Names that a sentence lists before it counts the others.
 LISTED = 3
 L2 = (
-    "An l2 penalty (weight decay) changes under scalings, GL(n) and shifts, and not under O(n) and permutations: "
-    "make it part of the loss, or expect it to change."
+    "An l2 penalty (weight decay) changes under scalings, GL(n) and shifts, and not under permutations, nor under O(n) "
+    "where no gain is taken along: make it part of the loss, or expect it to change."
 )
 PRODUCTS = "between them are only products and linear operations"
-PARTS = ("matrix", "log_scale", "sign", "permutation", "turns", "shift")
+PARTS = ("matrix", "angle", "log_scale", "sign", "permutation", "turns", "shift")
 CHECKED = "Each was checked with a random element of its whole group, in float64 and evaluation mode, on the example inputs."
 UNCHECKED = "None was checked by running the model: its parameters have no values (meta device)."
 BUFFERS = "The running statistics of BatchNorm are buffers: they are not moved."
@@ -246,7 +246,7 @@ class _Writer:
         if not reasons:
             return f": {PRODUCTS if kind.pair.note.startswith('what is between lets') else kind.pair.note}."
         text = "; ".join(reason.text for reason in reasons)
-        helps = "" if kind.parts & {"log_scale", "matrix", "sign", "turns"} else reasons[0].remedy
+        helps = "" if kind.parts & {"angle", "log_scale", "matrix", "sign", "turns"} else reasons[0].remedy
         return (f". {_start(text)}." if ":" in text else f": {text}.") + (helps and f" {_start(helps)}.")
 
     def _reasons(self, kind: Kind) -> Iterable[Reason]:
@@ -294,6 +294,8 @@ def _verbs(parts: set[str], pair: Pair) -> str:
     if "matrix" in parts:
         orthogonal = any(part.orthogonal for part in pair.parts)
         return f"be multiplied by any {'orthogonal' if orthogonal else 'invertible'} matrix, {pair.group}"
+    if "angle" in parts:
+        return f"be turned in their planes ({pair.group})"
     if "turns" in parts:
         return f"be moved by periods ({pair.group})"
     done = []

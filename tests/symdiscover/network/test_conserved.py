@@ -14,8 +14,11 @@ from torch.func import functional_call, grad
 from symdiscover.network import find_pairs, trace
 from symdiscover.network.conserved import Conserved, conserved
 from symdiscover.network.pairs import Pair
+from tests.symdiscover.network import styles_other  # noqa: F401  (its styles enter the table)
+from tests.symdiscover.network.models import STYLES
 
 Weights = dict[str, torch.Tensor]
+
 X = torch.randn(8, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
 Y = torch.randn(8, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(6))
 
@@ -145,6 +148,9 @@ def test_where_there_is_none() -> None:
     model = nn.Sequential(nn.Linear(3, 4), nn.RMSNorm(4, elementwise_affine=False), nn.Linear(4, 2)).double()
     (rotation,) = find_pairs(trace(model, X))
     assert rotation.group == "O(4)" and conserved(rotation) is None
+    turned, inputs, _ = STYLES["rotary_attention"].make()
+    pairs = find_pairs(trace(turned, *inputs))
+    assert [conserved(p) is None for p in pairs if p.group.startswith("SO(2)")] == [True]
     model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2)).double()
     (signs,) = find_pairs(trace(model, X))
     assert conserved(signs) is None

@@ -18,6 +18,8 @@ from symdiscover.network.pairs import Pair, analyse, find_pairs
 from symdiscover.network.paragraphs import Explanation, Paragraph, Sentence, summed
 from symdiscover.network.refusals import CONSEQUENCES, Refusal, Why, refusals
 from symdiscover.network.trace import LayerGraph, trace
+from tests.symdiscover.network import styles_other  # noqa: F401  (its styles enter the table)
+from tests.symdiscover.network.models import STYLES
 from tests.symdiscover.network.shown import Joined, Recurrent, Returned
 
 #: Each with an input that it accepts.
@@ -222,3 +224,23 @@ def test_blocks_that_differ_are_said_apart() -> None:
     assert summed(gap) == gap
     numbers = [Paragraph(str(k), "Linear", (Sentence("y"),)) for k in range(3)]
     assert summed(numbers) == numbers
+
+
+def test_planes_of_rotary_embeddings_turn() -> None:
+    graphs = {
+        name: trace(*_model(name)) for name in ("rotary_attention", "rotary_attention_without_rotated_keys")
+    }
+    texts = {name: explain(graph) for name, graph in graphs.items()}
+    said = "may be turned in their planes (SO(2)^4): rotary position embeddings commute with turning these planes"
+    assert said in texts["rotary_attention"]
+    assert "turned in" not in texts["rotary_attention_without_rotated_keys"]
+
+
+def _model(name: str) -> tuple[object, ...]:
+    model, inputs, _ = STYLES[name].make()
+    KEPT.append(model)
+    return model, *inputs
+
+
+#: A graph holds its model weakly.
+KEPT: list[object] = []
