@@ -52,8 +52,7 @@ def largest(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> float:
 # --- which pairs ---
 
 
-@pytest.mark.parametrize("name", TRACED)
-def test_a_style_has_exactly_its_pairs(name: str) -> None:
+def has_exactly_its_pairs(name: str) -> None:
     assert claims(found(name).pairs) == STYLES[name].claims
 
 
@@ -89,8 +88,7 @@ def test_a_pair_on_the_meta_device_is_claimed_and_not_checked() -> None:
     assert pair.error is None and all(p.is_meta for p in model.parameters())
 
 
-@pytest.mark.parametrize("name", CLAIMING)
-def test_the_error_of_each_pair_is_measured(name: str) -> None:
+def errors_are_measured(name: str) -> None:
     assert all(pair.error is not None and pair.error <= TOLERANCE for pair in found(name).pairs)
 
 
@@ -105,8 +103,7 @@ def test_a_false_claim_is_never_returned(monkeypatch: pytest.MonkeyPatch) -> Non
 # --- outputs ---
 
 
-@pytest.mark.parametrize("name", CLAIMING)
-def test_outputs_are_equal_under_elements_of_the_whole_group(name: str) -> None:
+def outputs_are_equal_under_elements_of_the_whole_group(name: str) -> None:
     here = found(name)
     for pair in here.pairs:
         for seed, scale in ((1, 0.3), (2, 1.0)):
@@ -114,8 +111,7 @@ def test_outputs_are_equal_under_elements_of_the_whole_group(name: str) -> None:
             assert here.twin.change(moved) <= TOLERANCE, (pair, scale)
 
 
-@pytest.mark.parametrize("name", CLAIMING)
-def test_outputs_are_equal_when_all_pairs_act_one_after_the_other(name: str) -> None:
+def outputs_are_equal_when_all_pairs_act_one_after_the_other(name: str) -> None:
     here = found(name)
     weights = here.twin.weights
     for k, pair in enumerate(here.pairs):
@@ -136,8 +132,7 @@ def wrong(pair: Pair, free: frozenset[str]) -> Iterator[tuple[str, Pair]]:
                 yield f"shift of {key} forgotten", replace(pair, moves=moves)
 
 
-@pytest.mark.parametrize("name", CLAIMING)
-def test_a_forgotten_move_changes_the_outputs(name: str) -> None:
+def a_forgotten_move_changes_the_outputs(name: str) -> None:
     here = found(name)
     for pair in here.pairs:
         elements = [pair.random(0.5, generator(seed)) for seed in range(3)]
@@ -173,8 +168,7 @@ def test_a_bent_move_changes_the_outputs_unless_the_entries_are_free(name: str) 
 # --- a group that acts ---
 
 
-@pytest.mark.parametrize("name", CLAIMING)
-def test_the_identity_moves_nothing(name: str) -> None:
+def the_identity_moves_nothing(name: str) -> None:
     here = found(name)
     for pair in here.pairs:
         moved = pair.act(pair.identity(), here.twin.weights)
@@ -183,8 +177,7 @@ def test_the_identity_moves_nothing(name: str) -> None:
         assert max(largest(pair.act(e, here.twin.weights), here.twin.weights) for e in elements) > FELT
 
 
-@pytest.mark.parametrize("name", CLAIMING)
-def test_acting_twice_is_acting_with_the_product(name: str) -> None:
+def acting_twice_is_acting_with_the_product(name: str) -> None:
     here = found(name)
     for pair in here.pairs:
         g, h = (pair.random(0.5, generator(seed)) for seed in (5, 6))
@@ -202,8 +195,7 @@ def test_the_order_of_the_product_matters() -> None:
     assert largest(twice, pair.act(compose(h, g), here.twin.weights)) > FELT
 
 
-@pytest.mark.parametrize("name", CLAIMING)
-def test_acting_is_pure(name: str) -> None:
+def acting_is_pure(name: str) -> None:
     here = found(name)
     before = {key: value.clone() for key, value in here.twin.weights.items()}
     for pair in here.pairs:
@@ -215,6 +207,26 @@ def test_acting_is_pure(name: str) -> None:
         for key, value in moved.items():
             assert value.dtype == before[key].dtype and value.shape == before[key].shape
             assert key in pair.parameters or value is here.twin.weights[key]
+
+
+#: What holds for every pair; each is checked on every style that has pairs.
+LAWS = (
+    errors_are_measured,
+    outputs_are_equal_under_elements_of_the_whole_group,
+    outputs_are_equal_when_all_pairs_act_one_after_the_other,
+    a_forgotten_move_changes_the_outputs,
+    the_identity_moves_nothing,
+    acting_twice_is_acting_with_the_product,
+    acting_is_pure,
+)
+
+
+@pytest.mark.parametrize("name", TRACED)
+def test_a_style_has_exactly_its_pairs_and_they_are_groups_that_leave_the_outputs_alone(name: str) -> None:
+    """In one test, so that each style is traced once."""
+    has_exactly_its_pairs(name)
+    for law in LAWS if name in CLAIMING else ():
+        law(name)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
