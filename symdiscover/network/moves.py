@@ -216,7 +216,7 @@ class ShiftMove:
                 (_index(image.targets[live], like),), values[torch.from_numpy(live)]
             )
             at, target, coefficient = image.responses
-            shifts = shifts.index_add(
+            shifts = (shifts + total).index_add(  # what no bias takes up goes on to the next weights
                 0, _index(at, like), total[_index(target, like)] * _number(coefficient, like)
             )
         return {key: weights[key] + shifts[_index(entries, like)] for key, entries in self.leaves}

@@ -9,7 +9,7 @@ import torch
 from symdiscover.network.rules.movement import JOINING, MOVING, SAME, VIEWS
 from symdiscover.network.rules.table import Pass
 from symdiscover.network.trace import Call, Ref
-from symdiscover.network.value import Value, axes
+from symdiscover.network.value import Value, axes, core
 
 #: Below this, what a mask fills in has weight zero after a softmax, whatever is added to the other scores.
 MASKED = -1e4
@@ -71,7 +71,7 @@ def _constant_along(run: Pass, argument: Any, back: int) -> bool:
 
 
 def moved_axis(run: Pass, call: Call, axis: int) -> int | None:
-    """The axis of the result along which an operation that moves entries puts a whole axis of its argument."""
+    """The axis of the result along which an operation that moves entries puts a whole axis of its argument, in order."""
     if not isinstance(call.args[0], Ref) or any(isinstance(a, Ref) for a in call.args[1:]):
         return None
     shape = shape_of(run, call.args[0].name)
@@ -87,7 +87,8 @@ def moved_axis(run: Pass, call: Call, axis: int) -> int | None:
     found = axes(result)
     if shape[axis] == 1 or len(found) != 1 or result.shape[found[0]] != shape[axis]:
         return None
-    return found[0]
+    in_order = torch.equal(core(result).reshape(-1), torch.arange(shape[axis]))
+    return found[0] if in_order else None
 
 
 def sums_to_one(run: Pass, name: str, axis: int) -> bool:

@@ -291,8 +291,11 @@ def keeps_fold(call: Call, value: Value, result: Any) -> bool:
     """Whether an operation handles a value with a folded gain: sums over its last axis, or leaves it in place."""
     if call.op in FOLDING:
         return True
-    same = isinstance(result, Value) and call.op in MOVES and result.shape[-1:] == value.shape[-1:]
-    return same and all(axes(f) == (len(result.shape) - 1,) for f in result.factors)
+    if not isinstance(result, Value) or call.op not in MOVES or result.shape[-1:] != value.shape[-1:]:
+        return False
+    before, after = ([core(f).reshape(-1) for f in v.factors] for v in (value, result))
+    in_order = len(before) == len(after) and all(map(torch.equal, before, after))
+    return in_order and all(axes(f) == (len(result.shape) - 1,) for f in result.factors)
 
 
 #: Operations that look after a folded gain themselves.

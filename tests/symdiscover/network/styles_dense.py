@@ -643,3 +643,10 @@ def number_read_from_data():
 @style(refused="could not be traced")
 def wrong_inputs():
     return mlp(), (rows(5),)
+
+
+@style(
+    "GL(6): 0.weight:0 0.bias:0 -> 1.weight:1", "GL(5): 1.weight:0 -> 2.weight:1", "R^6: 0.bias:0 -> 2.bias:0",
+)  # fmt: skip
+def linear_layers_with_none_to_take_up_a_shift_between():  # it goes on to the last bias
+    return nn.Sequential(nn.Linear(4, 6), nn.Linear(6, 5, bias=False), nn.Linear(5, 3)), (rows(),)

@@ -53,6 +53,15 @@ def layer_norm_before_a_linear_layer():
     return normed(nn.LayerNorm(6))
 
 
+@style(
+    "Monomial(6): a.weight:0 a.bias:0 n.weight:0 n.bias:0 -> o.weight:1", "R^5: a.weight:0 a.bias:0 ->",
+    "R^6: n.bias:0 -> o.bias:0",
+)  # fmt: skip
+def layer_norm_whose_result_is_turned_round():  # the reader does not see gamma in its order
+    parts = {"a": nn.Linear(4, 6), "n": nn.LayerNorm(6), "o": nn.Linear(6, 3)}
+    return Net(lambda s, x: s.o(s.n(s.a(x)).flip(-1)), **parts), (rows(),)
+
+
 @style("Permutation(6): 0.weight:0 0.bias:0 -> 3.weight:1", "R^5: 0.weight:0 0.bias:0 ->")
 def layer_norm_without_gain():
     return normed(nn.LayerNorm(6, elementwise_affine=False), nn.ReLU())
